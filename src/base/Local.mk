@@ -1,0 +1,3 @@
+noinst_LTLIBRARIES += libbase.la
+libbase_la_SOURCES = \
+    %reldir%/base.h %reldir%/clock.c %reldir%/error.c %reldir%/frame.c %reldir%/log.c
