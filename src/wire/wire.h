@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The door of wire: one Jupyter message and its bytes, the table of operations, the connection
+ * file.
+ *
+ * A message on a socket is [identities...] <IDS|MSG> signature header parent metadata content
+ * [buffers...]; the four JSON frames are kept as the bytes that were sent, so that they can be
+ * passed on, signed and compared unchanged. */
+#ifndef IPP_WIRE_H
+#define IPP_WIRE_H
+
+#include <jansson.h>
+
+#include "base/base.h"
+
+/* ---- operations (ops.def) ---- */
+
+enum wire_channel {
+    WIRE_QUERY,
+    WIRE_MUX,
+    WIRE_TASK,
+    WIRE_BROADCAST,
+    WIRE_CONTROL,
+    WIRE_IOPUB,
+    WIRE_NOTIFICATION,
+    WIRE_CHANNELS
+};
+enum wire_destination { WIRE_TO_BRIDGE, WIRE_TO_RUN, WIRE_TO_CONTROL, WIRE_TO_ABSENT };
+enum wire_role { WIRE_ROLE_OBSERVER, WIRE_ROLE_OPERATOR };
+enum wire_op {
+#define IPP_OP(symbol, ...) WIRE_OP_##symbol,
+#include "wire/ops.def"
+    WIRE_OP_COUNT
+};
+
+struct wire_op_info {
+    enum wire_op op;
+    const char *request, *reply; /* msg_type of both */
+    unsigned channels;           /* bit 1 << enum wire_channel for each channel that takes it */
+    enum wire_destination destination;
+    enum wire_role role;
+    const char *doc;
+};
+
+/* Key of a channel in the connection file ("registration", "mux", "task", ...). */
+const char *wire_channel_name(enum wire_channel channel);
+
+/* The row for `msg_type` on `channel`; NULL with errno ENOENT (nobody knows the type) or EPROTOTYPE
+ * (known, but not on this channel). */
+const struct wire_op_info *wire_op_find(enum wire_channel channel, const char *msg_type);
+const struct wire_op_info *wire_op_info(enum wire_op op);
+
+/* ---- messages ---- */
+
+/* A message owns one reference to each frame. Start it as {0}; clearing an empty one is fine. */
+typedef struct wire_msg {
+    ipp_frames_t identities;
+    ipp_frame_t *header, *parent, *metadata, *content;
+    ipp_frames_t buffers;
+    json_t *header_json; /* `header` parsed, as wire_decode left it; NULL in a message you build */
+} wire_msg_t;
+
+void wire_msg_clear(wire_msg_t *msg);
+
+/* Signs and verifies: HMAC-SHA256 with the connection file's key, and a bounded memory of
+ * signatures already seen. */
+typedef struct wire_signer wire_signer_t;
+/* An empty key means unsigned messages, as in Jupyter. `remember`: how many signatures a replay is
+ * checked against, 0 for none. One signer is one thread's for decoding; encoding only reads it.
+ * NULL with errno ENOMEM or EIO (no source of randomness). */
+wire_signer_t *wire_signer_create(const char *key, size_t remember);
+void wire_signer_destroy(wire_signer_t *signer); /* NULL is fine; keeps errno */
+/* A fresh random key: 48 hexadecimal digits. */
+void wire_key_generate(char out[49]);
+
+/* Takes the frames of one multipart message apart. On success `msg` owns them (what it held before
+ * is dropped) and `frames` is empty. On failure both, and the memory of signatures, are unchanged
+ * and errno says: EBADMSG no delimiter after at most 16 identities, too few frames, or a header
+ * that is not a JSON object with strings msg_id and msg_type; EACCES wrong signature; EALREADY a
+ * signature seen before; ENOMEM. Parent, metadata and content are not parsed here: whoever reads
+ * them with wire_json_read meets the error, and has the header with which to answer it. */
+int wire_decode(wire_msg_t *msg, ipp_frames_t *frames, wire_signer_t *signer, ipp_err_t *err);
+
+/* Appends the signed frames of `msg`, identities first, to `out` (references are shared, msg is
+ * unchanged). A parent, metadata or content that is NULL is sent as {}. On failure `out` is
+ * unchanged; errno EINVAL (no header) or ENOMEM. */
+int wire_encode(ipp_frames_t *out, const wire_msg_t *msg, const wire_signer_t *signer);
+
+/* ---- JSON in frames ---- */
+
+/* A new reference to the object in `frame`; NULL with a text and errno EBADMSG when it is not one
+ * JSON object, or ENOMEM. Strings in it may hold NUL. Of duplicate keys the last one counts, as in
+ * Python. */
+json_t *wire_json_read(ipp_frame_t *frame, ipp_err_t *err);
+/* Compact JSON of an object or array; does not take the reference. NULL with errno EINVAL (neither
+ * of them, or NULL, as a json_pack leaves it that met a string not in UTF-8) or ENOMEM. */
+ipp_frame_t *wire_json_frame(const json_t *value);
+/* The same, taking the reference to `value` (as json_pack leaves it). */
+ipp_frame_t *wire_json_frame_new(json_t *value);
+/* The string at object[key], or `fallback` when it is missing, no string or one with a NUL inside.
+ * Borrowed from `object`. */
+const char *wire_json_string(const json_t *object, const char *key, const char *fallback);
+
+/* A random UUID (version 4), 36 characters. */
+void wire_uuid(char out[37]);
+/* A new header: fresh msg_id, date now, `session` as given, username "ipp", protocol version 5.3.
+ * Any thread. NULL with errno EINVAL (a string not in UTF-8) or ENOMEM. */
+ipp_frame_t *wire_header_frame(const char *msg_type, const char *session);
+
+/* ---- the connection file, as ipyparallel reads it, with keys of ours beside ---- */
+
+typedef struct wire_connection {
+    char *interface;          /* "tcp://127.0.0.1" */
+    char *location;           /* host name or address clients should come from */
+    char *key;                /* HMAC key */
+    char *cluster_id;         /* "" for the default cluster */
+    char *python;             /* "3.11.2" */
+    int ports[WIRE_CHANNELS]; /* by enum wire_channel */
+    int engines;              /* how many there were when the file was written */
+    long pid;                 /* the bridge's process */
+} wire_connection_t;
+
+void wire_connection_clear(wire_connection_t *connection);
+
+/* Path of the file for a profile (NULL: "default") and cluster id (NULL or "": none):
+ * FOLDER/profile_NAME/security/ipcontroller[-ID]-client.json, FOLDER being $IPYTHONDIR or
+ * ~/.ipython. The caller frees it. NULL with a text and errno EINVAL (either has a '/', a control
+ * character or a leading '.'), ENOENT (no home is known) or ENOMEM. */
+char *wire_connection_path(const char *profile, const char *cluster_id, ipp_err_t *err);
+/* Writes it whole or not at all (temporary file, mode 0600, rename), making missing folders with
+ * mode 0700. errno EINVAL when interface, location, key, a port or pid is missing (cluster_id and
+ * python may be NULL) or a string is not in UTF-8, else what the file system said. */
+int wire_connection_write(const char *path, const wire_connection_t *connection, ipp_err_t *err);
+/* Reads one that we wrote; errno ENOENT, EACCES, EBADMSG and a text that names the file and the key
+ * at fault. On success the strings are the caller's (wire_connection_clear), what `connection` held
+ * before is dropped; on failure it is unchanged. */
+int wire_connection_read(const char *path, wire_connection_t *connection, ipp_err_t *err);
+
+#endif
