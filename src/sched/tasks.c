@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Lists of tasks in order of submission, and the heap of their deadlines. */
+#include "sched/sched_task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- lists ---- */
+
+/* Between two neighbours, either of which may be NULL: the end of the list. */
+static void link_between(struct task_list *list, struct task *prev, struct task *task,
+                         struct task *next)
+{
+    task->prev = prev;
+    task->next = next;
+    if (prev)
+        prev->next = task;
+    else
+        list->head = task;
+    if (next)
+        next->prev = task;
+    else
+        list->tail = task;
+}
+
+void task_list_append(struct task_list *list, struct task *task)
+{
+    link_between(list, list->tail, task, NULL);
+}
+
+void task_list_insert(struct task_list *list, struct task *task)
+{
+    struct task *next = list->head; /* all before it are older */
+    struct task *prev = list->tail; /* all after it are younger */
+    for (;;) {
+        if (!next || next->order > task->order) {
+            link_between(list, next ? next->prev : list->tail, task, next);
+            return;
+        }
+        if (prev->order < task->order) {
+            link_between(list, prev, task, prev->next);
+            return;
+        }
+        next = next->next;
+        prev = prev->prev;
+    }
+}
+
+void task_list_remove(struct task_list *list, struct task *task)
+{
+    if (task->prev)
+        task->prev->next = task->next;
+    else
+        list->head = task->next;
+    if (task->next)
+        task->next->prev = task->prev;
+    else
+        list->tail = task->prev;
+}
+
+static struct task *shift(struct task_list *list)
+{
+    struct task *task = list->head;
+    task_list_remove(list, task);
+    return task;
+}
+
+void task_list_merge(struct task_list *into, struct task_list *from)
+{
+    struct task_list merged = { NULL, NULL };
+    while (into->head && from->head) {
+        bool ours = into->head->order < from->head->order;
+        task_list_append(&merged, shift(ours ? into : from));
+    }
+    while (into->head)
+        task_list_append(&merged, shift(into));
+    while (from->head)
+        task_list_append(&merged, shift(from));
+    *into = merged;
+}
+
+/* Bottom-up: runs[i] is empty or holds 2^i tasks. */
+void task_list_sort(struct task_list *list)
+{
+    struct task_list runs[64] = { { NULL, NULL } };
+    while (list->head) {
+        struct task_list run = { NULL, NULL };
+        size_t i = 0;
+        task_list_append(&run, shift(list));
+        for (; runs[i].head; i++)
+            task_list_merge(&run, &runs[i]);
+        runs[i] = run;
+    }
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+        task_list_merge(list, &runs[i]);
+}
+
+/* ---- deadlines: a binary heap that knows where each task is ---- */
+
+int deadlines_reserve(struct deadlines *deadlines)
+{
+    if (deadlines->reserved == deadlines->capacity) {
+        if (deadlines->capacity > TASK_NO_TIMER / 2) {
+            errno = ENOMEM;
+            return -1;
+        }
+        uint32_t capacity = deadlines->capacity ? 2 * deadlines->capacity : 64;
+        struct deadline *heap = realloc(deadlines->heap, capacity * sizeof *heap);
+        if (!heap)
+            return -1;
+        deadlines->heap = heap;
+        deadlines->capacity = capacity;
+    }
+    deadlines->reserved++;
+    return 0;
+}
+
+void deadlines_release(struct deadlines *deadlines)
+{
+    deadlines->reserved--;
+}
+
+static void place(struct deadlines *deadlines, uint32_t at, struct deadline entry)
+{
+    deadlines->heap[at] = entry;
+    entry.task->timer = at;
+}
+
+/* Puts the entry where it belongs on the way from the hole `at` to the root. */
+static void sift_up(struct deadlines *deadlines, uint32_t at, struct deadline entry)
+{
+    while (at > 0 && deadlines->heap[(at - 1) / 2].at_ms > entry.at_ms) {
+        place(deadlines, at, deadlines->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    place(deadlines, at, entry);
+}
+
+static void sift_down(struct deadlines *deadlines, uint32_t at, struct deadline entry)
+{
+    const struct deadline *heap = deadlines->heap;
+    for (;;) {
+        uint64_t child = 2 * (uint64_t)at + 1;
+        if (child + 1 < deadlines->count && heap[child + 1].at_ms < heap[child].at_ms)
+            child++;
+        if (child >= deadlines->count || heap[child].at_ms >= entry.at_ms)
+            break;
+        place(deadlines, at, heap[child]);
+        at = (uint32_t)child;
+    }
+    place(deadlines, at, entry);
+}
+
+void deadlines_add(struct deadlines *deadlines, struct task *task)
+{
+    struct deadline entry = { task->deadline_ms, task };
+    sift_up(deadlines, deadlines->count++, entry);
+}
+
+void deadlines_remove(struct deadlines *deadlines, struct task *task)
+{
+    uint32_t at = task->timer;
+    struct deadline last = deadlines->heap[--deadlines->count];
+    task->timer = TASK_NO_TIMER;
+    if (last.task == task)
+        return;
+    if (at > 0 && deadlines->heap[(at - 1) / 2].at_ms > last.at_ms)
+        sift_up(deadlines, at, last);
+    else
+        sift_down(deadlines, at, last);
+}
