@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The door of link: rank to rank. Framed messages of any size over a private communicator, in
+ * order, one to one or one to many; bells instead of polling; and word of ranks that died.
+ *
+ * One thread drives a link (link_progress, link_wait); any thread may send. Messages from one rank
+ * to another arrive in the order in which they were sent within a lane, whether sent alone or to
+ * many. */
+#ifndef IPP_LINK_H
+#define IPP_LINK_H
+
+#include "base/base.h"
+
+typedef struct link link_t;
+
+/* Each lane keeps its own order, so that what must be quick never waits behind bulk. */
+enum link_lane { LINK_CONTROL, LINK_DATA, LINK_LANES };
+
+/* What ranks say to each other. A request's frames are [header parent metadata content buffers...].
+ */
+enum link_kind {
+    LINK_HELLO = 1, /* engine to bridge: ready. Frame: JSON, what it is and where it runs */
+    LINK_REQUEST, /* to an engine: frames of the request. Data lane: run it; control lane: see to it
+                     at once */
+    LINK_TASK, /* bridge to balancer: a request for anyone; frame 0 is struct link_task, the request
+                  follows */
+    LINK_REPLY, /* engine to bridge: the final answer of one engine; value: enum link_status; frames
+                   as a request */
+    LINK_PUBLISH, /* engine to bridge: iopub; frame 0 is the topic, then as a request */
+    LINK_DONE,    /* engine to balancer: a task ended here; value: enum link_status */
+    LINK_DROPPED, /* balancer to bridge: a task that will never run; value: why (enum sched_drop) */
+    LINK_ABORT,  /* bridge to engine or balancer: take this request off the queue; request 0: all of
+                    the queue */
+    LINK_QUEUES, /* bridge to balancer, and back with frame 0: struct link_queued each */
+    LINK_LOST,   /* bridge to all: rank `value` is dead */
+    LINK_RETIRED, /* engine to bridge and balancer: takes no more work, as it was asked to */
+    LINK_STOP, /* any to bridge: please end the job (frame 0, if any: why); bridge to all: it ends
+                  now */
+    LINK_STOPPED, /* any to bridge: ready to leave MPI */
+    LINK_LEAVE,   /* bridge to all: leave MPI now, value 1 by MPI_Finalize, 0 without */
+};
+
+enum link_status { LINK_OK, LINK_ERROR, LINK_ABORTED };
+
+enum link_flags {
+    LINK_FROM_BALANCER = 1, /* LINK_REQUEST: tell the balancer how it ended */
+    LINK_BROADCAST =
+        2, /* LINK_REQUEST: one of many copies: the engine gives it a msg_id of its own */
+    LINK_COALESCING =
+        4, /* LINK_REQUEST, with LINK_BROADCAST: answers are put together, msg_id stays */
+};
+
+struct link_task {
+    int64_t timeout_ms;
+    int32_t retries, target_count;
+    int32_t targets[]; /* engine ids; none: any */
+};
+
+struct link_queued {
+    uint64_t request;
+    int32_t engine; /* -1: waits */
+    int32_t reserved;
+};
+
+struct link_envelope {
+    uint16_t kind;
+    uint16_t flags;   /* by kind */
+    int32_t engine;   /* an engine's id, or -1 */
+    uint64_t request; /* the bridge's number for a request, or 0 */
+    int32_t value;    /* by kind: retries left, status, reason, rank */
+    int32_t op;       /* of a request: enum wire_op */
+};
+
+struct link_message {
+    int from; /* rank that sent it */
+    enum link_lane lane;
+    struct link_envelope envelope;
+    ipp_frames_t frames; /* owned by the message; the handler may move them out */
+};
+
+struct link_handlers {
+    /* Called from link_progress without any lock held; what the handler leaves in msg is freed
+     * afterwards. */
+    void (*deliver)(void *arg, struct link_message *msg);
+    /* Rank 0 learns of every death, others of rank 0's. Not called once link_leaving was. */
+    void (*lost)(void *arg, int rank);
+};
+
+/* Collective over the whole job, after MPI_Init_thread; needs MPI_THREAD_MULTIPLE when threads
+ * share the process. NULL with a text: a socket that cannot be made, or ranks of different
+ * versions. */
+link_t *link_create(ipp_err_t *err);
+/* Call before the first link_progress. */
+void link_set_handlers(link_t *link, const struct link_handlers *handlers, void *arg);
+/* Frees what is local; call link_drain first where nobody died. NULL is fine. */
+void link_destroy(link_t *link);
+
+int link_rank(const link_t *link);
+int link_size(const link_t *link);
+/* True when both ranks run on one host, as far as bells and memory go. */
+bool link_same_host(const link_t *link, int rank);
+
+/* Sends `frames` (moved: empty afterwards, also on failure) to one rank. Never blocks. -1: ESRCH no
+ * such rank, EHOSTDOWN it is dead, ENOMEM. */
+int link_send(link_t *link, int to, enum link_lane lane, const struct link_envelope *envelope,
+              ipp_frames_t *frames);
+/* The same to each of `ranks` (none twice, dead ones are left out) along a tree: the sender's cost
+ * grows with the tree's degree, not with the count. A message that is lost with an inner rank is
+ * sent again. */
+int link_multicast(link_t *link, const int *ranks, size_t count, enum link_lane lane,
+                   const struct link_envelope *envelope, ipp_frames_t *frames);
+
+/* Moves messages along and delivers those that are complete. Returns true when anything happened.
+ */
+bool link_progress(link_t *link);
+/* The descriptor to poll for input together with others, and how long at most (ms): call
+ * link_timeout just before. */
+int link_fd(const link_t *link);
+int link_timeout(link_t *link);
+/* link_progress, and when there was nothing to do one sleep of at most timeout_ms in poll and
+ * link_progress again: returns true when anything happened, false when time passed or link_fd
+ * became readable for another reason. */
+bool link_wait(link_t *link, int timeout_ms);
+/* Makes link_wait and link_fd wake for input on `fd` too, until it is closed. -1 with errno. */
+int link_watch(link_t *link, int fd);
+/* Messages that have not left this rank completely. */
+int link_unsent(link_t *link);
+/* Wakes the thread that drives this rank's link; async-signal-safe. */
+void link_wake(link_t *link);
+
+/* From now on nothing is sent to `rank` or awaited from it; what it owed to others of a multicast
+ * is sent again. */
+void link_mark_lost(link_t *link, int rank);
+bool link_is_lost(const link_t *link, int rank);
+bool link_any_lost(const link_t *link);
+/* Deaths are not reported any more: the job is ending. */
+void link_leaving(link_t *link);
+/* Progresses until everything sent has left, or timeout_ms passed (false). */
+bool link_drain(link_t *link, int timeout_ms);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The shape of a multicast. */
+#include "link/tree.h"
+
+size_t tree_parent(size_t i)
+{
+    return (i - 1) / TREE_DEGREE;
+}
+
+size_t tree_subtree(size_t top, size_t count, size_t *out)
+{
+    size_t written = 0, first = top, width = 1;
+    while (first < count) { /* one level at a time: positions first .. first + width - 1 */
+        for (size_t i = first; i < first + width && i < count; i++)
+            out[written++] = i;
+        first = first * TREE_DEGREE + 1;
+        width *= TREE_DEGREE;
+    }
+    return written;
+}
