@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The loop of rank 1: tasks come from the bridge, go to engines as the scheduler says, and their
+ * ends come back. */
+#include "sched/balancer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <uthash.h>
+
+#include "sched/sched.h"
+
+/* Tasks that may wait here at once; the bridge hears of each one more. */
+#define QUEUE_CAPACITY 10000000
+
+struct task {
+    UT_hash_handle hh;
+    uint64_t number;
+    int op;
+    bool repeatable; /* keep the frames: it may have to be sent again */
+    ipp_frames_t frames;
+};
+
+struct balancer {
+    link_t *link;
+    sched_t *sched;
+    struct task *tasks; /* by number */
+    bool leave, finalize, stop_sent, stopping;
+};
+
+static struct task *find(struct balancer *b, uint64_t number)
+{
+    struct task *task;
+    HASH_FIND(hh, b->tasks, &number, sizeof number, task);
+    return task;
+}
+
+static void forget(struct balancer *b, struct task *task)
+{
+    HASH_DEL(b->tasks, task);
+    ipp_frames_clear(&task->frames);
+    free(task);
+}
+
+static void tell_dropped(struct balancer *b, uint64_t number, int why, int engine, const char *text)
+{
+    struct link_envelope envelope = {
+        .kind = LINK_DROPPED, .request = number, .engine = engine, .value = why
+    };
+    ipp_frames_t frames = { 0 };
+    if (text)
+        ipp_frames_push_copy(&frames, text, strlen(text));
+    link_send(b->link, 0, LINK_DATA, &envelope, &frames);
+}
+
+/* ---- what the scheduler decides ---- */
+
+static void on_assign(void *arg, uint64_t number, int engine, int retries)
+{
+    struct balancer *b = arg;
+    struct task *task = find(b, number);
+    struct link_envelope envelope = { .kind = LINK_REQUEST,
+                                      .flags = LINK_FROM_BALANCER,
+                                      .engine = engine,
+                                      .request = number,
+                                      .value = retries,
+                                      .op = task->op };
+    ipp_frames_t frames = { 0 };
+    if (task->repeatable)
+        ipp_frames_share(&frames, &task->frames, 0);
+    else {
+        frames = task->frames;
+        task->frames = (ipp_frames_t){ 0 };
+    }
+    /* To a dead engine nothing is sent; its loss is on its way here and takes care of the task. */
+    link_send(b->link, engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope, &frames);
+}
+
+static void on_drop(void *arg, uint64_t number, enum sched_drop why, int engine)
+{
+    struct balancer *b = arg;
+    tell_dropped(b, number, why, engine, NULL);
+    forget(b, find(b, number));
+}
+
+/* ---- what messages bring ---- */
+
+static const char *refusal_text(int code)
+{
+    switch (code) {
+    case ENOBUFS:
+        return "the queue of tasks is full";
+    case EINVAL:
+        return "retries and timeout must not be negative";
+    case EEXIST:
+        return "a task with this id is queued already";
+    default:
+        return strerror(code);
+    }
+}
+
+static void on_task(struct balancer *b, struct link_message *msg)
+{
+    struct task *task = calloc(1, sizeof *task);
+    ipp_frame_t *head = msg->frames.count > 0 ? ipp_frame_ref(msg->frames.at[0]) : NULL;
+    const struct link_task *asked = head ? ipp_frame_data(head) : NULL;
+    uint64_t number = msg->envelope.request;
+    if (!task || !asked || ipp_frames_share(&task->frames, &msg->frames, 1) < 0) {
+        tell_dropped(b, number, BALANCER_REFUSED, -1, strerror(ENOMEM));
+        ipp_frame_unref(head);
+        free(task);
+        return;
+    }
+    task->number = number;
+    task->op = msg->envelope.op;
+    task->repeatable = asked->retries > 0;
+    HASH_ADD(hh, b->tasks, number, sizeof number, task);
+    struct sched_task wanted = { .id = number,
+                                 .targets = asked->targets,
+                                 .target_count = (size_t)asked->target_count,
+                                 .retries = asked->retries,
+                                 .timeout_ms = asked->timeout_ms };
+    if (sched_submit(b->sched, &wanted, ipp_now_ms()) < 0) {
+        bool unreachable = errno == EHOSTUNREACH;
+        tell_dropped(b, number, unreachable ? SCHED_DROP_UNREACHABLE : BALANCER_REFUSED, -1,
+                     refusal_text(errno));
+        forget(b, task);
+    }
+    ipp_frame_unref(head);
+}
+
+static void on_done(struct balancer *b, const struct link_envelope *envelope)
+{
+    bool ok = envelope->value != LINK_ERROR;
+    int end = sched_done(b->sched, envelope->request, envelope->engine, ok);
+    struct task *task = end == SCHED_FINISHED ? find(b, envelope->request) : NULL;
+    if (task)
+        forget(b, task);
+}
+
+static void on_abort(struct balancer *b, uint64_t number)
+{
+    int engine = sched_abort(b->sched, number);
+    if (engine < 0)
+        return;
+    struct link_envelope envelope = { .kind = LINK_ABORT, .engine = engine, .request = number };
+    link_send(b->link, engine + IPP_SERVICE_RANKS, LINK_CONTROL, &envelope, NULL);
+}
+
+struct listing {
+    struct link_queued *at;
+    size_t count;
+};
+
+static void list_task(void *arg, uint64_t number, int engine)
+{
+    struct listing *listing = arg;
+    listing->at[listing->count++] = (struct link_queued){ .request = number, .engine = engine };
+}
+
+static void on_queues(struct balancer *b, const struct link_envelope *asked)
+{
+    size_t bytes = HASH_COUNT(b->tasks) * sizeof(struct link_queued);
+    struct listing listing = { .at = malloc(bytes ? bytes : 1) };
+    struct link_envelope envelope = *asked;
+    ipp_frames_t frames = { 0 };
+    if (listing.at) {
+        sched_each(b->sched, list_task, &listing);
+        ipp_frames_push_copy(&frames, listing.at, listing.count * sizeof *listing.at);
+    }
+    link_send(b->link, 0, LINK_DATA, &envelope, &frames);
+    free(listing.at);
+}
+
+static void engine_leaves(struct balancer *b, int engine)
+{
+    if (engine >= 0)
+        sched_engine_leave(b->sched, engine);
+}
+
+static void deliver(void *arg, struct link_message *msg)
+{
+    struct balancer *b = arg;
+    switch (msg->envelope.kind) {
+    case LINK_TASK:
+        on_task(b, msg);
+        break;
+    case LINK_DONE:
+        on_done(b, &msg->envelope);
+        break;
+    case LINK_ABORT:
+        on_abort(b, msg->envelope.request);
+        break;
+    case LINK_QUEUES:
+        on_queues(b, &msg->envelope);
+        break;
+    case LINK_LOST:
+        link_mark_lost(b->link, msg->envelope.value);
+        engine_leaves(b, msg->envelope.value - IPP_SERVICE_RANKS);
+        break;
+    case LINK_RETIRED:
+        engine_leaves(b, msg->envelope.engine);
+        break;
+    case LINK_STOP:
+        b->stopping = true;
+        link_leaving(b->link);
+        break;
+    case LINK_LEAVE:
+        b->leave = true;
+        b->finalize = msg->envelope.value != 0;
+        break;
+    default:
+        ipp_log(IPP_LOG_ERROR,
+                "rank %d sent a message of kind %d, which the balancer does not take", msg->from,
+                msg->envelope.kind);
+    }
+}
+
+static void lost(void *arg, int rank)
+{
+    (void)arg;
+    (void)rank; /* only rank 0 is watched from here */
+    ipp_log(IPP_LOG_ERROR, "the bridge is gone: the balancer ends");
+    _exit(1);
+}
+
+/* ---- life ---- */
+
+static void tell_bridge(struct balancer *b, enum link_kind kind)
+{
+    struct link_envelope envelope = { .kind = (uint16_t)kind, .engine = -1 };
+    link_send(b->link, 0, LINK_CONTROL, &envelope, NULL);
+}
+
+static void serve(struct balancer *b, bool (*stop_asked)(void))
+{
+    bool asked = false;
+    while (!b->leave) {
+        if (stop_asked() && !asked) {
+            tell_bridge(b, LINK_STOP);
+            asked = true;
+        }
+        if (b->stopping && !b->stop_sent) {
+            tell_bridge(b, LINK_STOPPED);
+            b->stop_sent = true;
+        }
+        int64_t now = ipp_now_ms(), deadline = sched_tick(b->sched, now);
+        int64_t left = deadline < 0 ? INT32_MAX : deadline - now;
+        link_wait(b->link, left > INT32_MAX ? INT32_MAX : (int)left);
+    }
+}
+
+static void forget_all(struct balancer *b)
+{
+    struct task *task, *next;
+    HASH_ITER(hh, b->tasks, task, next)
+    {
+        forget(b, task);
+    }
+}
+
+bool balancer_run(link_t *link, const ipp_options_t *options, bool (*stop_asked)(void))
+{
+    struct balancer b = { .link = link };
+    struct link_handlers handlers = { .deliver = deliver, .lost = lost };
+    struct sched_callbacks callbacks = { .assign = on_assign, .drop = on_drop };
+    struct sched_options sched_options = { .prefetch = options->prefetch,
+                                           .capacity = QUEUE_CAPACITY };
+    link_set_handlers(link, &handlers, &b);
+    b.sched = sched_create(&sched_options, &callbacks, &b);
+    if (!b.sched) {
+        ipp_log(IPP_LOG_ERROR, "the balancer cannot start: %s", strerror(errno));
+        _exit(1); /* the bridge sees this rank die */
+    }
+    for (int engine = 0; engine < link_size(link) - IPP_SERVICE_RANKS; engine++)
+        sched_engine_join(b.sched, engine);
+    serve(&b, stop_asked);
+    forget_all(&b);
+    sched_destroy(b.sched);
+    return b.finalize;
+}
