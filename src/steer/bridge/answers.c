@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * What goes back to clients: replies of engines, replies of the bridge's own, and the idle status
+ * owed for each. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "steer/bridge/bridge_private.h"
+
+enum { ANSWER_HEADER, ANSWER_PARENT, ANSWER_METADATA, ANSWER_CONTENT, ANSWER_BUFFERS };
+
+/* Signs [header parent metadata content buffers...] for `first` (a client's identity or a topic)
+ * and sends it. */
+void answer_send(struct bridge *b, enum wire_channel channel, ipp_frame_t *first,
+                 ipp_frames_t *frames)
+{
+    wire_msg_t msg = { .header = frames->at[ANSWER_HEADER],
+                       .parent = frames->at[ANSWER_PARENT],
+                       .metadata = frames->at[ANSWER_METADATA],
+                       .content = frames->at[ANSWER_CONTENT] };
+    ipp_frames_t out = { 0 };
+    bool bad = ipp_frames_push(&msg.identities, ipp_frame_ref(first)) < 0 ||
+               ipp_frames_share(&msg.buffers, frames, ANSWER_BUFFERS) < 0 ||
+               wire_encode(&out, &msg, b->signer) < 0 ||
+               sockets_send(b->sockets, channel, &out) < 0;
+    if (bad && errno == EHOSTUNREACH)
+        ipp_log(IPP_LOG_DEBUG, "an answer is dropped: its client is gone");
+    else if (bad)
+        ipp_log(IPP_LOG_ERROR, "an answer cannot be sent: %s", strerror(errno));
+    ipp_frames_clear(&out);
+    ipp_frames_clear(&msg.identities);
+    ipp_frames_clear(&msg.buffers);
+    ipp_frames_clear(frames);
+}
+
+/* Takes metadata and content; a frame that could not be made leaves the list short, and nothing is
+ * sent. */
+static bool compose(struct bridge *b, ipp_frames_t *frames, const char *msg_type,
+                    ipp_frame_t *parent, json_t *metadata, json_t *content)
+{
+    int bad = ipp_frames_push(frames, wire_header_frame(msg_type, b->uuid));
+    bad |= parent ? ipp_frames_push(frames, ipp_frame_ref(parent))
+                  : ipp_frames_push_copy(frames, "{}", 2);
+    bad |= ipp_frames_push(frames, wire_json_frame_new(metadata));
+    bad |= ipp_frames_push(frames, wire_json_frame_new(content));
+    if (!bad)
+        return true;
+    ipp_log(IPP_LOG_ERROR, "a %s cannot be made: %s", msg_type, strerror(errno));
+    ipp_frames_clear(frames);
+    return false;
+}
+
+void publish(struct bridge *b, enum wire_channel channel, const char *topic, const char *msg_type,
+             ipp_frame_t *parent, json_t *content)
+{
+    ipp_frames_t frames = { 0 };
+    ipp_frame_t *topic_frame = ipp_frame_copy(topic, strlen(topic));
+    if (compose(b, &frames, msg_type, parent, json_object(), content) && topic_frame)
+        answer_send(b, channel, topic_frame, &frames);
+    ipp_frames_clear(&frames);
+    ipp_frame_unref(topic_frame);
+}
+
+static void publish_idle(struct bridge *b, int engine, ipp_frame_t *parent)
+{
+    char topic[64];
+    snprintf(topic, sizeof topic, "engine.%d.status", engine);
+    publish(b, WIRE_IOPUB, topic, "status", parent, json_pack("{s:s}", "execution_state", "idle"));
+}
+
+static json_t *error_content(const char *ename, const char *evalue)
+{
+    return json_pack("{s:s, s:s, s:s, s:[s+++]}", "status", "error", "ename", ename, "evalue",
+                     evalue, "traceback", ename, ": ", evalue, "");
+}
+
+void answer_own(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
+                const char *msg_type, json_t *content)
+{
+    ipp_frames_t frames = { 0 };
+    json_t *metadata = json_pack("{s:s}", "status", wire_json_string(content, "status", "ok"));
+    if (compose(b, &frames, msg_type, asked->header, metadata, content))
+        answer_send(b, channel, asked->identities.at[0], &frames);
+}
+
+void answer_error(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
+                  const char *msg_type, const char *ename, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    answer_own(b, channel, asked, msg_type, error_content(ename, text));
+    if (channel != WIRE_QUERY && channel != WIRE_CONTROL)
+        publish_idle(b, ANY_ENGINE, asked->header);
+}
+
+void answer_aborted(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
+                    const struct wire_op_info *op)
+{
+    answer_own(b, channel, asked, op->reply, json_pack("{s:s}", "status", "aborted"));
+    publish_idle(b, ANY_ENGINE, asked->header);
+}
+
+/* ---- answers of engines ---- */
+
+static bool owes_idle(const struct pending *p)
+{
+    return p->op->destination == WIRE_TO_RUN;
+}
+
+static void part_done(struct bridge *b, struct pending *p, struct part *part)
+{
+    part->answered = true;
+    if (--p->waiting > 0)
+        return;
+    if (p->flags & LINK_COALESCING) {
+        ipp_frames_t merged = { 0 };
+        if (coalesce(b, p, &merged) == 0)
+            answer_send(b, p->channel, p->client, &merged);
+        publish_idle(b, ANY_ENGINE, p->header);
+    }
+    b->last_work_ms = ipp_now_ms();
+    pending_free(b, p);
+}
+
+void answer_part(struct bridge *b, struct pending *p, struct part *part, ipp_frames_t *answer)
+{
+    if (p->flags & LINK_COALESCING) {
+        part->answer = *answer;
+        *answer = (ipp_frames_t){ 0 };
+        part_done(b, p, part);
+        return;
+    }
+    ipp_frame_t *parent = ipp_frame_ref(answer->at[ANSWER_PARENT]);
+    answer_send(b, p->channel, p->client, answer);
+    if (owes_idle(p))
+        publish_idle(b, part->engine, parent);
+    ipp_frame_unref(parent);
+    part_done(b, p, part);
+}
+
+/* The header that this part's answer belongs to: a copy of a broadcast has a msg_id of its own. */
+static ipp_frame_t *part_parent(struct bridge *b, const struct pending *p, const struct part *part)
+{
+    if (!(p->flags & LINK_BROADCAST) || (p->flags & LINK_COALESCING))
+        return ipp_frame_ref(p->header);
+    json_t *header = wire_json_read(p->header, NULL);
+    char own[256];
+    snprintf(own, sizeof own, "%s_%s", p->msg_id, b->engines[part->engine].uuid);
+    json_object_set_new(header, "msg_id", json_string(own));
+    return wire_json_frame_new(header);
+}
+
+static json_t *part_metadata(struct bridge *b, const struct pending *p, const struct part *part)
+{
+    char date[IPP_DATE_LEN];
+    json_t *metadata =
+        json_pack("{s:s, s:b, s:s, s:b, s:b, s:s}", "status", "error", "dependencies_met", 1,
+                  "started", ipp_date(date), "is_broadcast", (p->flags & LINK_BROADCAST) != 0,
+                  "is_coalescing", (p->flags & LINK_COALESCING) != 0, "original_msg_id", p->msg_id);
+    if (part->engine >= 0)
+        json_object_set_new(metadata, "engine", json_string(b->engines[part->engine].uuid));
+    return metadata;
+}
+
+void answer_part_error(struct bridge *b, struct pending *p, struct part *part, const char *ename,
+                       const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    ipp_frames_t frames = { 0 };
+    ipp_frame_t *parent = part_parent(b, p, part);
+    bool made = compose(b, &frames, p->op->reply, parent, part_metadata(b, p, part),
+                        error_content(ename, text));
+    ipp_frame_unref(parent);
+    if (made)
+        answer_part(b, p, part, &frames);
+    else
+        part_done(b, p, part);
+}

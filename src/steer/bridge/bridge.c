@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Rank 0: one loop over clients' sockets and the link. */
+#include "steer/bridge/bridge.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "steer/bridge/bridge_private.h"
+
+/* Signatures that a repeated message is known by. */
+#define SIGNATURES_KEPT 65536
+/* What is still to be sent to clients when the bridge ends has this long. */
+#define LINGER_MS 300
+
+static int sooner(int a, int b)
+{
+    return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
+static void serve(struct bridge *b, bool (*stop_asked)(void))
+{
+    while (b->phase != PHASE_LEFT) {
+        if (stop_asked())
+            life_stop(b, 0, "a signal asked for it");
+        int timeout = sooner(life_tick(b), engines_tick(b));
+        if (b->phase == PHASE_LEFT)
+            break;
+        if (link_progress(b->link))
+            timeout = 0;
+        timeout = sooner(timeout, link_timeout(b->link));
+        route_messages(b, sockets_poll(b->sockets, link_fd(b->link), timeout));
+    }
+}
+
+static int open_bridge(struct bridge *b, ipp_err_t *err)
+{
+    const ipp_options_t *o = b->options;
+    wire_uuid(b->uuid);
+    wire_key_generate(b->key);
+    b->connection_path = o->connection_file ? strdup(o->connection_file)
+                                            : wire_connection_path(o->profile, o->cluster_id, err);
+    if (!b->connection_path)
+        return -1;
+    b->signer = wire_signer_create(b->key, SIGNATURES_KEPT);
+    b->stopped = calloc((size_t)link_size(b->link), sizeof *b->stopped);
+    if (!b->signer || !b->stopped || engines_create(b) < 0 || control_create(b) < 0)
+        return ipp_err(err, errno, "the bridge cannot start: %s", strerror(errno));
+    b->sockets = sockets_open(o->ip ? o->ip : "127.0.0.1", b->connection.ports, err);
+    return b->sockets ? 0 : -1;
+}
+
+static void close_bridge(struct bridge *b)
+{
+    struct pending *p, *next;
+    HASH_ITER(hh, b->pending, p, next)
+    {
+        pending_free(b, p);
+    }
+    sockets_close(b->sockets, LINGER_MS);
+    engines_destroy(b);
+    control_destroy(b);
+    wire_signer_destroy(b->signer);
+    wire_connection_clear(&b->connection);
+    free(b->connection_path);
+    free(b->stopped);
+}
+
+/* Without sockets there is nothing to serve, but the ranks must be sent home. */
+static void stop_without_serving(struct bridge *b)
+{
+    while (b->phase != PHASE_LEFT) {
+        int timeout = life_tick(b);
+        if (b->phase != PHASE_LEFT)
+            link_wait(b->link, timeout < 0 ? INT32_MAX : timeout);
+    }
+}
+
+bool bridge_run(link_t *link, const ipp_options_t *options, bool (*stop_asked)(void),
+                int *exit_code)
+{
+    struct bridge b = { .link = link, .options = options };
+    ipp_err_t err = { "" };
+    ranks_set_handlers(&b);
+    int opened = open_bridge(&b, &err);
+    if (!b.stopped)
+        abort(); /* no memory for the smallest of things */
+    if (opened < 0) {
+        life_stop(&b, 1, err.text);
+        stop_without_serving(&b);
+    } else {
+        serve(&b, stop_asked);
+    }
+    bool finalize = !link_any_lost(link) && b.stopped_count == link_size(link) - 1;
+    *exit_code = b.exit_code;
+    close_bridge(&b);
+    return finalize;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * What the files of the bridge share. One thread; payloads are never looked into. */
+#ifndef IPP_BRIDGE_PRIVATE_H
+#define IPP_BRIDGE_PRIVATE_H
+
+#include <uthash.h>
+
+#include "link/link.h"
+#include "sched/sched.h"
+#include "steer/bridge/bridge.h"
+#include "steer/bridge/sockets.h"
+#include "wire/wire.h"
+
+#define BALANCER_RANK 1
+#define ANY_ENGINE (-1)
+
+/* ---- engines ---- */
+
+enum engine_state { ENGINE_ABSENT, ENGINE_ALIVE, ENGINE_RETIRED, ENGINE_LOST };
+
+/* Ids of the last requests an engine has completed, for those who ask for them by name. */
+#define COMPLETED_KEPT 1024
+
+struct engine_entry {
+    UT_hash_handle hh; /* by uuid */
+    int id;
+    enum engine_state state;
+    char uuid[37];
+    json_t *about; /* what its LINK_HELLO said */
+    uint64_t completed;
+    char *completed_ids[COMPLETED_KEPT]; /* a ring; [completed % COMPLETED_KEPT] is the oldest */
+    int64_t farewell_ms; /* when clients are told that it is gone; 0: never or done */
+};
+
+/* ---- requests under way ---- */
+
+/* One engine's share of a request. */
+struct part {
+    int engine; /* ANY_ENGINE: the balancer decides */
+    bool answered;
+    ipp_frames_t answer; /* coalescing: kept until all are there */
+};
+
+struct pending {
+    UT_hash_handle hh;    /* by number */
+    UT_hash_handle hh_id; /* by msg_id */
+    uint64_t number;
+    char *msg_id;
+    enum wire_channel channel;
+    const struct wire_op_info *op;
+    ipp_frame_t *client; /* identity on that channel */
+    ipp_frame_t *header, *metadata;
+    uint16_t flags; /* enum link_flags */
+    struct part *parts;
+    size_t part_count, waiting;
+};
+
+/* A client's question about queues, until the balancer has said what it knows. */
+struct queue_query {
+    struct queue_query *next;
+    uint64_t number;
+    wire_msg_t msg;
+};
+
+enum bridge_phase { PHASE_STARTING, PHASE_SERVING, PHASE_STOPPING, PHASE_LEFT };
+
+struct bridge {
+    link_t *link;
+    const ipp_options_t *options;
+    enum bridge_phase phase;
+    sockets_t *sockets;
+    wire_signer_t *signer;
+    char uuid[37]; /* session of what the bridge says itself */
+    char key[49];
+    char *connection_path;
+    wire_connection_t connection;
+    bool connection_written;
+
+    struct engine_entry *engines; /* by id */
+    struct engine_entry *by_uuid;
+    int engine_count, engines_alive;
+    bool balancer_lost;
+
+    struct pending *pending; /* by number */
+    struct pending *by_msg_id;
+    uint64_t last_number;
+    struct queue_query *queries;
+    struct aborted_early *aborted_early; /* ring of msg_ids: control.c */
+
+    int64_t last_work_ms;   /* for --idle-timeout */
+    int64_t empty_since_ms; /* the last engine was shut down; 0: there are some */
+    int64_t stop_deadline_ms;
+    int stopped_count;
+    bool *stopped; /* by rank */
+    int exit_code;
+    uint64_t dropped; /* messages from clients that were no messages */
+    _Atomic int64_t dropped_logged_ms;
+};
+
+/* ---- requests.c ---- */
+struct pending *pending_new(struct bridge *b, const wire_msg_t *msg, enum wire_channel channel,
+                            const struct wire_op_info *op, const int *engines, size_t count);
+struct pending *pending_find(struct bridge *b, uint64_t number);
+struct pending *pending_find_id(struct bridge *b, const char *msg_id);
+struct part *pending_part(struct pending *pending, int engine);
+void pending_free(struct bridge *b, struct pending *pending);
+
+/* ---- answers.c: what goes back to clients ---- */
+void answer_send(struct bridge *b, enum wire_channel channel, ipp_frame_t *client,
+                 ipp_frames_t *json_and_buffers);
+/* A reply of the bridge's own; takes `content`. */
+void answer_own(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
+                const char *msg_type, json_t *content);
+void answer_error(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
+                  const char *msg_type, const char *ename, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+/* An engine's answer to its part; takes the frames. */
+void answer_part(struct bridge *b, struct pending *pending, struct part *part,
+                 ipp_frames_t *answer);
+/* Instead of the engine, which cannot any more. */
+void answer_part_error(struct bridge *b, struct pending *pending, struct part *part,
+                       const char *ename, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+void answer_aborted(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
+                    const struct wire_op_info *op);
+void publish(struct bridge *b, enum wire_channel channel, const char *topic, const char *msg_type,
+             ipp_frame_t *parent, json_t *content);
+/* Puts the parts of a coalescing broadcast together (coalesce.c): frames of the one reply, header
+ * first. */
+int coalesce(struct bridge *b, struct pending *pending, ipp_frames_t *out);
+
+/* ---- engines.c ---- */
+int engines_create(struct bridge *b);
+void engines_destroy(struct bridge *b);
+struct engine_entry *engine_by_uuid(struct bridge *b, const void *uuid, size_t size);
+void engine_arrived(struct bridge *b, int id, ipp_frame_t *about);
+/* It takes no more requests; those it has are answered with an error. */
+void engine_gone(struct bridge *b, int id, enum engine_state state);
+void engine_completed(struct engine_entry *engine, const char *msg_id);
+/* Tells clients of engines that are gone; returns ms until the next is due, -1 for none. */
+int engines_tick(struct bridge *b);
+
+/* ---- route.c: what comes from clients ---- */
+void route_messages(struct bridge *b, unsigned ready);
+
+/* ---- run.c, control.c, query.c: handlers by destination ---- */
+void run_request(struct bridge *b, enum wire_channel channel, wire_msg_t *msg,
+                 const struct wire_op_info *op);
+void run_dropped(struct bridge *b, const struct link_message *msg);
+void control_request(struct bridge *b, wire_msg_t *msg, const struct wire_op_info *op);
+bool control_take_aborted(struct bridge *b, const char *msg_id);
+int control_create(struct bridge *b);
+void control_destroy(struct bridge *b);
+void query_request(struct bridge *b, wire_msg_t *msg, const struct wire_op_info *op);
+void query_answer_queues(struct bridge *b, struct link_message *msg);
+void query_forget_all(struct bridge *b);
+
+/* ---- ranks.c: what comes from ranks ---- */
+void ranks_set_handlers(struct bridge *b);
+void ranks_tell_all(struct bridge *b, enum link_lane lane, const struct link_envelope *envelope);
+
+/* ---- life.c: start, ready, stop ---- */
+void life_all_arrived(struct bridge *b);
+void life_stop(struct bridge *b, int exit_code, const char *why);
+void life_last_engine_gone(struct bridge *b, enum engine_state how);
+void life_rank_stopped(struct bridge *b, int rank);
+/* Moves the end along; returns ms until it must be called again, -1 when only events matter. */
+int life_tick(struct bridge *b);
+
+/* ---- notify.c ---- */
+void notify_ready(const char *status);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The engines as clients know them: they come, complete requests, and go. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "steer/bridge/bridge_private.h"
+
+/* Clients hear of a loss on another socket than of its answers: these go first, so that the client
+ * does not make up answers of its own. */
+#define FAREWELL_AFTER_MS 200
+
+int engines_create(struct bridge *b)
+{
+    b->engine_count = link_size(b->link) - IPP_SERVICE_RANKS;
+    b->engines = calloc((size_t)b->engine_count, sizeof *b->engines);
+    if (!b->engines)
+        return -1;
+    for (int id = 0; id < b->engine_count; id++)
+        b->engines[id].id = id;
+    return 0;
+}
+
+void engines_destroy(struct bridge *b)
+{
+    HASH_CLEAR(hh, b->by_uuid);
+    for (int id = 0; b->engines && id < b->engine_count; id++) {
+        json_decref(b->engines[id].about);
+        for (int i = 0; i < COMPLETED_KEPT; i++)
+            free(b->engines[id].completed_ids[i]);
+    }
+    free(b->engines);
+}
+
+struct engine_entry *engine_by_uuid(struct bridge *b, const void *uuid, size_t size)
+{
+    struct engine_entry *engine;
+    HASH_FIND(hh, b->by_uuid, uuid, size, engine);
+    return engine;
+}
+
+void engine_arrived(struct bridge *b, int id, ipp_frame_t *about)
+{
+    struct engine_entry *engine = &b->engines[id];
+    engine->about = wire_json_read(about, NULL);
+    snprintf(engine->uuid, sizeof engine->uuid, "%s", wire_json_string(engine->about, "uuid", ""));
+    engine->state = ENGINE_ALIVE;
+    HASH_ADD_KEYPTR(hh, b->by_uuid, engine->uuid, strlen(engine->uuid), engine);
+    if (++b->engines_alive == b->engine_count)
+        life_all_arrived(b);
+}
+
+void engine_completed(struct engine_entry *engine, const char *msg_id)
+{
+    char **slot = &engine->completed_ids[engine->completed++ % COMPLETED_KEPT];
+    free(*slot);
+    *slot = strdup(msg_id);
+}
+
+static void fail_parts_of(struct bridge *b, const struct engine_entry *engine, const char *how)
+{
+    struct pending *p, *next;
+    HASH_ITER(hh, b->pending, p, next)
+    {
+        for (size_t i = 0; i < p->part_count; i++) {
+            if (p->parts[i].engine != engine->id || p->parts[i].answered)
+                continue;
+            answer_part_error(b, p, &p->parts[i], "EngineError",
+                              "Engine %d %s while running task %s", engine->id, how, p->msg_id);
+            break; /* an engine has one part; the entry may be gone now */
+        }
+    }
+}
+
+void engine_gone(struct bridge *b, int id, enum engine_state state)
+{
+    struct engine_entry *engine = &b->engines[id];
+    if (engine->state != ENGINE_ALIVE)
+        return;
+    engine->state = state;
+    b->engines_alive--;
+    fail_parts_of(b, engine, state == ENGINE_LOST ? "died" : "was shut down");
+    engine->farewell_ms = ipp_now_ms() + FAREWELL_AFTER_MS;
+    if (b->engines_alive == 0)
+        life_last_engine_gone(b, state);
+}
+
+static void say_farewell(struct bridge *b, struct engine_entry *engine)
+{
+    engine->farewell_ms = 0;
+    if (b->sockets)
+        publish(b, WIRE_NOTIFICATION, "unregistration_notification", "unregistration_notification",
+                NULL, json_pack("{s:i, s:s}", "id", engine->id, "uuid", engine->uuid));
+}
+
+int engines_tick(struct bridge *b)
+{
+    int64_t now = ipp_now_ms(), next = -1;
+    if (b->engines_alive == b->engine_count)
+        return -1;
+    for (int id = 0; id < b->engine_count; id++) {
+        struct engine_entry *engine = &b->engines[id];
+        if (engine->farewell_ms == 0)
+            continue;
+        if (engine->farewell_ms <= now)
+            say_farewell(b, engine);
+        else if (next < 0 || engine->farewell_ms - now < next)
+            next = engine->farewell_ms - now;
+    }
+    return (int)next;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The life of a cluster: starting, serving, stopping, left. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "steer/bridge/bridge_private.h"
+
+/* How long ranks have to come to an end. MPI launchers kill a second or more after they ask, so it
+ * must be less. */
+#define STOP_GRACE_MS 800
+
+/* A client that shuts everything down asks the engines first and the cluster afterwards: it has so
+ * long. */
+#define EMPTY_GRACE_MS 1000
+
+/* ---- ready ---- */
+
+static int fill_connection(struct bridge *b, ipp_err_t *err)
+{
+    char host[256] = "", interface[300];
+    wire_connection_t *c = &b->connection;
+    gethostname(host, sizeof host - 1);
+    snprintf(interface, sizeof interface, "tcp://%s",
+             b->options->ip ? b->options->ip : "127.0.0.1");
+    c->interface = strdup(interface);
+    c->location = strdup(host);
+    c->key = strdup(b->key);
+    c->cluster_id = strdup(b->options->cluster_id ? b->options->cluster_id : "");
+    c->python = strdup(wire_json_string(b->engines[0].about, "python", ""));
+    c->engines = b->engine_count;
+    c->pid = getpid();
+    return c->interface && c->location && c->key && c->cluster_id && c->python
+               ? 0
+               : ipp_err(err, ENOMEM, "no memory for the connection file");
+}
+
+void life_all_arrived(struct bridge *b)
+{
+    ipp_err_t err = { "" };
+    if (b->phase != PHASE_STARTING)
+        return;
+    if (fill_connection(b, &err) < 0 ||
+        wire_connection_write(b->connection_path, &b->connection, &err) < 0) {
+        life_stop(b, 1, err.text);
+        return;
+    }
+    b->connection_written = true;
+    b->phase = PHASE_SERVING;
+    b->last_work_ms = ipp_now_ms();
+    char status[700];
+    snprintf(status, sizeof status, "%d engine%s ready, connection file %s", b->engine_count,
+             b->engine_count == 1 ? "" : "s", b->connection_path);
+    fprintf(stderr, "ipp-engine: %s\n", status);
+    notify_ready(status);
+}
+
+/* ---- the end ---- */
+
+static void answer_all(struct bridge *b)
+{
+    struct pending *p, *next;
+    HASH_ITER(hh, b->pending, p, next)
+    {
+        uint64_t number = p->number;
+        for (size_t i = 0; pending_find(b, number) && i < p->part_count; i++)
+            if (!p->parts[i].answered)
+                answer_part_error(b, p, &p->parts[i], "EngineError", "the cluster was shut down");
+    }
+}
+
+static void tell_clients(struct bridge *b)
+{
+    if (!b->sockets)
+        return;
+    query_forget_all(b);
+    answer_all(b);
+    publish(b, WIRE_NOTIFICATION, "shutdown_notification", "shutdown_notification", NULL,
+            json_pack("{s:s}", "status", "ok"));
+}
+
+void life_stop(struct bridge *b, int exit_code, const char *why)
+{
+    if (b->phase >= PHASE_STOPPING)
+        return;
+    bool never_ready = b->phase == PHASE_STARTING;
+    b->phase = PHASE_STOPPING;
+    b->exit_code = exit_code;
+    b->stop_deadline_ms = ipp_now_ms() + STOP_GRACE_MS;
+    if (exit_code != 0) {
+        fprintf(stderr, "ipp-engine: %s\n", why);
+        if (never_ready)
+            bridge_notify_failure(why);
+    } else
+        ipp_log(IPP_LOG_INFO, "the cluster ends: %s", why);
+    if (b->connection_written)
+        unlink(b->connection_path);
+    tell_clients(b);
+    link_leaving(b->link);
+    struct link_envelope envelope = { .kind = LINK_STOP, .engine = -1 };
+    ranks_tell_all(b, LINK_CONTROL, &envelope);
+}
+
+void life_rank_stopped(struct bridge *b, int rank)
+{
+    if (!b->stopped[rank]) {
+        b->stopped[rank] = true;
+        b->stopped_count++;
+    }
+}
+
+static void leave(struct bridge *b, bool finalize)
+{
+    struct link_envelope envelope = { .kind = LINK_LEAVE, .engine = -1, .value = finalize };
+    ranks_tell_all(b, LINK_CONTROL, &envelope);
+    link_drain(b->link, STOP_GRACE_MS);
+    b->phase = PHASE_LEFT;
+}
+
+void life_last_engine_gone(struct bridge *b, enum engine_state how)
+{
+    if (how == ENGINE_LOST)
+        life_stop(b, 1, "the last engine died");
+    else
+        b->empty_since_ms = ipp_now_ms();
+}
+
+/* Ends a cluster that nobody uses; returns ms until it is due, -1 when it is not. */
+static int idle_tick(struct bridge *b)
+{
+    bool idles = b->options->idle_timeout_s > 0 && !b->pending;
+    if (b->phase != PHASE_SERVING || (!idles && b->empty_since_ms == 0))
+        return -1;
+    int64_t due = b->empty_since_ms ? b->empty_since_ms + EMPTY_GRACE_MS
+                                    : b->last_work_ms + (int64_t)b->options->idle_timeout_s * 1000;
+    int64_t left = due - ipp_now_ms();
+    if (left > 0)
+        return left > INT32_MAX ? INT32_MAX : (int)left;
+    life_stop(b, 0,
+              b->empty_since_ms ? "all engines were shut down"
+                                : "nothing was asked of it for the idle timeout");
+    return 0;
+}
+
+int life_tick(struct bridge *b)
+{
+    if (b->phase != PHASE_STOPPING)
+        return idle_tick(b);
+    bool all = b->stopped_count == link_size(b->link) - 1;
+    int64_t left = b->stop_deadline_ms - ipp_now_ms();
+    if (!all && left > 0)
+        return (int)left;
+    if (!all)
+        ipp_log(IPP_LOG_WARNING, "%d ranks did not come to an end in %d ms: they are left behind",
+                link_size(b->link) - 1 - b->stopped_count, STOP_GRACE_MS);
+    leave(b, all && !link_any_lost(b->link));
+    return 0;
+}
