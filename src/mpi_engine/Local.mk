@@ -1,0 +1,18 @@
+lib_LTLIBRARIES += libippmpi.la
+libippmpi_la_SOURCES = \
+    %reldir%/mpi_engine.h %reldir%/engine.h %reldir%/engine.c \
+    %reldir%/comm.c %reldir%/job.c %reldir%/output.c \
+    %reldir%/python_buffers.h %reldir%/python_buffers.c %reldir%/python_embed.c %reldir%/python_module.c \
+    %reldir%/request.c %reldir%/run_queue.c %reldir%/signals.c \
+    %reldir%/topology.h %reldir%/topology.c
+libippmpi_la_CPPFLAGS = $(AM_CPPFLAGS) $(PYEMBED_CFLAGS) $(JANSSON_CFLAGS) $(HWLOC_CFLAGS) \
+    -DIPP_PYTHON3='"$(PYTHON3)"' -DIPP_PYTHON_DIR='"$(ipppythondir)"' \
+    -DIPP_PYTHON_FROM_BIN='"share/ippmpi/python"'
+libippmpi_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -export-symbols-regex '^ipp_(serve|version)$$'
+libippmpi_la_LIBADD = libbridge.la libbalancer.la libsched.la liblink.la libwire.la libbase.la \
+    $(PYEMBED_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS) -lpthread
+pkgconfig_DATA += src/mpi_engine/ippmpi.pc
+
+bin_PROGRAMS += ipp-engine
+ipp_engine_SOURCES = %reldir%/ipp_engine.c
+ipp_engine_LDADD = libippmpi.la libbase.la

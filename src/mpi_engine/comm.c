@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The comm thread: takes messages in and sends what is printed, whatever user code does. It never
+ * runs Python. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mpi_engine/engine.h"
+
+/* Between two attempts to interrupt user code when the job ends. */
+#define INTERRUPT_AGAIN_MS 100
+
+struct comm {
+    struct engine *engine;
+    bool stop_announced, leave, stop_asked;
+    int64_t interrupted_ms;
+};
+
+static void interrupt_main(struct engine *engine)
+{
+    if (atomic_load(&engine->interruptible)) /* and then Python's handler ignores it while no user
+                                                code runs */
+        pthread_kill(engine->main_thread, SIGINT);
+}
+
+static void reply_ok(struct engine *engine, struct request *request)
+{
+    ipp_frames_t none = { 0 };
+    request_reply(engine, request, LINK_OK, wire_json_frame_new(json_pack("{s:s}", "status", "ok")),
+                  &none);
+    request_free(request);
+}
+
+static void reply_aborted(struct engine *engine, struct request *request)
+{
+    ipp_frames_t none = { 0 };
+    request_reply(engine, request, LINK_ABORTED,
+                  wire_json_frame_new(json_pack("{s:s}", "status", "aborted")), &none);
+    request_free(request);
+}
+
+static void on_abort(struct engine *engine, uint64_t number)
+{
+    for (struct request *r; (r = run_queue_take(engine->queue, number)) != NULL;)
+        reply_aborted(engine, r);
+}
+
+/* ---- control requests ---- */
+
+/* A signal by number or by name ("SIGINT"); 0 when there is none such. */
+static int read_signal(const json_t *content)
+{
+    const json_t *sig = json_object_get(content, "sig");
+    if (json_is_integer(sig))
+        return json_integer_value(sig) > 0 && json_integer_value(sig) < NSIG
+                   ? (int)json_integer_value(sig)
+                   : 0;
+    const char *name = json_string_value(sig);
+    for (int i = 1; name && i < NSIG; i++) {
+        const char *abbreviation = sigabbrev_np(i);
+        if (abbreviation && strncmp(name, "SIG", 3) == 0 && strcmp(name + 3, abbreviation) == 0)
+            return i;
+    }
+    return 0;
+}
+
+static void on_signal(struct engine *engine, struct request *request)
+{
+    json_t *content = wire_json_read(request->frames.at[FRAME_CONTENT], NULL);
+    int sig = read_signal(content);
+    char *asked = json_dumps(json_object_get(content, "sig"), JSON_ENCODE_ANY);
+    if (sig == 0) {
+        char text[160];
+        snprintf(text, sizeof text, "no such signal: %.100s", asked ? asked : "nothing given");
+        request_reply_error(engine, request, "ValueError", text);
+        request_free(request);
+    } else if (sig == SIGINT) {
+        interrupt_main(engine);
+        reply_ok(engine, request);
+    } else {
+        reply_ok(engine, request);
+        kill(getpid(), sig);
+    }
+    free(asked);
+    json_decref(content);
+}
+
+/* One engine ends and the job goes on: the process stays, for MPI's sake, and does nothing any
+ * more. */
+static void on_shutdown(struct engine *engine, struct request *request)
+{
+    reply_ok(engine, request);
+    struct link_envelope retired = { .kind = LINK_RETIRED, .engine = engine->id };
+    link_send(engine->link, 0, LINK_DATA, &retired, NULL);
+    link_send(engine->link, 1, LINK_DATA, &retired, NULL);
+    atomic_store(&engine->retired, true);
+    run_queue_close(engine->queue);
+}
+
+static void on_control(struct engine *engine, struct request *request)
+{
+    switch (request->envelope.op) {
+    case WIRE_OP_CLEAR:
+        run_queue_push(engine->queue, request, true);
+        break;
+    case WIRE_OP_SIGNAL:
+        on_signal(engine, request);
+        break;
+    case WIRE_OP_SHUTDOWN:
+        on_shutdown(engine, request);
+        break;
+    default:
+        request_reply_error(engine, request, "KeyError",
+                            "the engine does not know this control request");
+        request_free(request);
+    }
+}
+
+static void on_request(struct engine *engine, struct link_message *msg)
+{
+    enum link_lane lane = msg->lane;
+    struct request *request = request_new(engine, msg);
+    if (!request)
+        ipp_log(IPP_LOG_ERROR, "a request from rank %d is dropped: %s", msg->from, strerror(errno));
+    else if (lane == LINK_CONTROL)
+        on_control(engine, request);
+    else if (atomic_load(&engine->retired) || atomic_load(&engine->stopping) ||
+             atomic_load(&engine->main_done)) {
+        request_reply_error(engine, request, "EngineError", "the engine has been shut down");
+        request_free(request);
+    } else
+        run_queue_push(engine->queue, request, false);
+}
+
+static void deliver(void *arg, struct link_message *msg)
+{
+    struct comm *comm = arg;
+    struct engine *engine = comm->engine;
+    switch (msg->envelope.kind) {
+    case LINK_REQUEST:
+        on_request(engine, msg);
+        break;
+    case LINK_ABORT:
+        on_abort(engine, msg->envelope.request);
+        break;
+    case LINK_LOST:
+        link_mark_lost(engine->link, msg->envelope.value);
+        break;
+    case LINK_STOP:
+        atomic_store(&engine->stopping, true);
+        link_leaving(engine->link);
+        run_queue_close(engine->queue);
+        break;
+    case LINK_LEAVE:
+        comm->leave = true;
+        engine->finalize = msg->envelope.value != 0;
+        break;
+    default:
+        ipp_log(IPP_LOG_ERROR, "rank %d sent a message of kind %d, which no engine takes",
+                msg->from, msg->envelope.kind);
+    }
+}
+
+static void lost(void *arg, int rank)
+{
+    struct comm *comm = arg;
+    (void)rank; /* only rank 0 is watched from here */
+    ipp_log(IPP_LOG_ERROR, "the bridge is gone: this engine ends");
+    link_mark_lost(comm->engine->link, 0);
+    _exit(1);
+}
+
+/* ---- the loop ---- */
+
+static void send_to_bridge(struct engine *engine, enum link_kind kind)
+{
+    struct link_envelope envelope = { .kind = (uint16_t)kind, .engine = engine->id };
+    link_send(engine->link, 0, LINK_CONTROL, &envelope, NULL);
+}
+
+/* Once the bridge says stop, user code is interrupted until it returns. */
+static int stop_step(struct comm *comm)
+{
+    struct engine *engine = comm->engine;
+    if (!atomic_load(&engine->stopping) && !atomic_load(&engine->retired))
+        return -1;
+    if (atomic_load(&engine->main_done)) {
+        if (atomic_load(&engine->stopping) && !comm->stop_announced)
+            send_to_bridge(engine, LINK_STOPPED);
+        comm->stop_announced = atomic_load(&engine->stopping);
+        return -1;
+    }
+    int64_t now = ipp_now_ms();
+    if (now - comm->interrupted_ms >= INTERRUPT_AGAIN_MS) {
+        comm->interrupted_ms = now;
+        interrupt_main(engine);
+    }
+    return INTERRUPT_AGAIN_MS;
+}
+
+static int sooner(int a, int b)
+{
+    return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
+void *comm_thread(void *arg)
+{
+    struct comm comm = { .engine = arg };
+    struct engine *engine = arg;
+    struct link_handlers handlers = { .deliver = deliver, .lost = lost };
+    link_set_handlers(engine->link, &handlers, &comm);
+    while (!comm.leave) {
+        if (stop_signal_seen() && !comm.stop_asked) {
+            send_to_bridge(engine, LINK_STOP);
+            comm.stop_asked = true;
+        }
+        int timeout = sooner(output_tick(engine->output), stop_step(&comm));
+        link_wait(engine->link, timeout < 0 ? INT32_MAX : timeout);
+    }
+    if (!atomic_load(&engine->main_done)) /* user code is stuck where no interrupt reaches it */
+        _exit(0);
+    return NULL;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The life of an engine: Python in the calling thread, everything else in the comm thread. */
+#include "mpi_engine/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mpi_engine/topology.h"
+
+void engine_hello(struct engine *engine, const char *python, const char *executable)
+{
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    json_t *hello = json_pack("{s:s, s:s, s:I, s:s, s:s, s:o}", "uuid", engine->uuid, "host", host,
+                              "pid", (json_int_t)getpid(), "python", python, "executable",
+                              executable, "topology", topology_here());
+    struct link_envelope envelope = { .kind = LINK_HELLO, .engine = engine->id };
+    ipp_frames_t frames = { 0 };
+    if (ipp_frames_push(&frames, wire_json_frame_new(hello)) == 0)
+        link_send(engine->link, 0, LINK_DATA, &envelope, &frames);
+    engine->hello_sent = true;
+}
+
+/* Asks the bridge to end the job, and says why. */
+static void give_up(struct engine *engine, const char *why)
+{
+    struct link_envelope envelope = { .kind = LINK_STOP, .engine = engine->id, .value = 1 };
+    ipp_frames_t frames = { 0 };
+    ipp_frames_push_copy(&frames, why, strlen(why));
+    link_send(engine->link, 0, LINK_CONTROL, &envelope, &frames);
+}
+
+/* What will never run is answered, not dropped. */
+static void answer_leftovers(struct engine *engine)
+{
+    for (struct request *r; (r = run_queue_take(engine->queue, 0)) != NULL;) {
+        request_reply_error(engine, r, "EngineError", "the engine ended before it could run this");
+        request_free(r);
+    }
+}
+
+static int open_engine(struct engine *engine, ipp_err_t *err)
+{
+    wire_uuid(engine->uuid);
+    engine->queue = run_queue_create();
+    if (!engine->queue)
+        return ipp_err(err, ENOMEM, "no memory for the run queue");
+    engine->output = output_create(engine, err);
+    if (!engine->output)
+        return -1;
+    engine->main_thread = pthread_self();
+    int failed = pthread_create(&engine->comm_thread, NULL, comm_thread, engine);
+    if (failed)
+        return ipp_err(err, failed, "cannot start the comm thread: %s", strerror(failed));
+    return 0;
+}
+
+bool engine_run(link_t *link, const ipp_options_t *options)
+{
+    struct engine engine = { .link = link,
+                             .options = options,
+                             .id = link_rank(link) - IPP_SERVICE_RANKS,
+                             .engines = link_size(link) - IPP_SERVICE_RANKS };
+    ipp_err_t err = { "" };
+    topology_bind(link, engine.id, options->bind);
+    if (open_engine(&engine, &err) < 0) {
+        ipp_log(IPP_LOG_ERROR, "%s", err.text);
+        exit(1); /* the bridge sees this rank die */
+    }
+    if (python_serve(&engine, &err) < 0)
+        give_up(&engine, err.text);
+    run_queue_close(engine.queue);
+    answer_leftovers(&engine);
+    output_flush(engine.output);
+    atomic_store(&engine.main_done, true);
+    link_wake(link);
+    pthread_join(engine.comm_thread, NULL);
+    output_destroy(engine.output);
+    run_queue_destroy(engine.queue);
+    return engine.finalize;
+}

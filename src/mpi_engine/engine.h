@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * What the files of an engine share. The main thread runs user code; the comm thread does
+ * everything else. */
+#ifndef IPP_ENGINE_H
+#define IPP_ENGINE_H
+
+#include <pthread.h>
+
+#include "link/link.h"
+#include "mpi_engine/mpi_engine.h"
+#include "wire/wire.h"
+
+/* A request on its way through the engine. */
+struct request {
+    struct request *next;
+    struct link_envelope envelope;
+    ipp_frames_t frames; /* header parent metadata content buffers... */
+    char *msg_id, *msg_type;
+    char started[IPP_DATE_LEN]; /* "" until it runs */
+};
+
+enum { FRAME_HEADER, FRAME_PARENT, FRAME_METADATA, FRAME_CONTENT, FRAME_BUFFERS };
+
+struct engine {
+    link_t *link;
+    const ipp_options_t *options;
+    int id, engines;
+    char uuid[37];
+    pthread_t main_thread, comm_thread;
+    struct run_queue *queue;
+    struct output *output;
+    atomic_bool interruptible; /* user code may run in the main thread */
+    atomic_bool main_done, stopping, retired;
+    bool hello_sent; /* main thread only */
+    bool finalize;   /* set by the comm thread before it ends */
+    char failure[256];
+};
+
+/* ---- run_queue.c: first in, first out, between the two threads ---- */
+struct run_queue *run_queue_create(void);
+void run_queue_destroy(struct run_queue *queue);
+void run_queue_push(struct run_queue *queue, struct request *request, bool in_front);
+enum run_queue_event { QUEUE_REQUEST, QUEUE_CLOSED, QUEUE_NUDGED };
+/* Waits for the next request (*request, the caller's from then on), the end, or a nudge. */
+enum run_queue_event run_queue_pop(struct run_queue *queue, struct request **request);
+/* Wakes whoever waits in run_queue_pop. */
+void run_queue_nudge(struct run_queue *queue);
+/* Takes request number `id` off the queue, any when 0; NULL when there is none. */
+struct request *run_queue_take(struct run_queue *queue, uint64_t id);
+void run_queue_close(struct run_queue *queue);
+
+/* ---- request.c: messages made of requests ---- */
+/* Moves the frames out of msg; NULL with errno EBADMSG when they are no request. */
+struct request *request_new(const struct engine *engine, struct link_message *msg);
+void request_free(struct request *request);
+/* The one final answer; takes its references of `content` and `buffers`. Does not free the request.
+ */
+void request_reply(struct engine *engine, struct request *request, enum link_status status,
+                   ipp_frame_t *content, ipp_frames_t *buffers);
+void request_reply_error(struct engine *engine, struct request *request, const char *ename,
+                         const char *text);
+/* An iopub message whose parent is `parent`; takes content, metadata (NULL: {}) and buffers (may be
+ * NULL). */
+void request_publish(struct engine *engine, uint64_t number, ipp_frame_t *parent,
+                     const char *msg_type, ipp_frame_t *content, ipp_frame_t *metadata,
+                     ipp_frames_t *buffers);
+
+/* ---- output.c: what user code prints, by sys.stdout or by file descriptors 1 and 2 ---- */
+struct output *output_create(struct engine *engine, ipp_err_t *err);
+void output_destroy(struct output *output);
+/* From now on output belongs to `request` (NULL: none runs; late output still belongs to the last
+ * one). */
+void output_attribute(struct output *output, const struct request *request);
+void output_write(struct output *output, int which /* 1 stdout, 2 stderr */, const char *text,
+                  size_t size);
+/* Sends all that was written, by whatever way, up to now. */
+void output_flush(struct output *output);
+/* Comm thread: sends what is due; returns ms until something will be, -1: nothing waits. */
+int output_tick(struct output *output);
+/* Sends one iopub message of the current request, after all output that precedes it. */
+void output_publish(struct output *output, const char *msg_type, ipp_frame_t *content,
+                    ipp_frame_t *metadata, ipp_frames_t *buffers);
+
+/* ---- comm.c: the comm thread ---- */
+void *comm_thread(void *engine);
+
+/* ---- python_embed.c ---- */
+/* Runs user code until the queue closes. -1 with a text when Python cannot start. */
+int python_serve(struct engine *engine, ipp_err_t *err);
+
+/* ---- python_module.c ---- */
+/* Makes `_ippmpi_engine` importable; before Py_Initialize. */
+int python_module_register(struct engine *engine);
+
+/* ---- job.c ---- */
+/* Stores the engines' communicator at `handle`, an MPI_Comm. */
+void job_store_world(void *handle);
+/* "openmpi", "mpich" or "other". */
+const char *job_mpi_flavour(void);
+
+/* ---- engine.c ---- */
+/* Tells the bridge that this engine can work; `python` is its version. */
+void engine_hello(struct engine *engine, const char *python, const char *executable);
+
+#endif

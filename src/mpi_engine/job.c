@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The job: MPI, the role of each rank, and the end. */
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "mpi_engine/engine.h"
+#include "mpi_engine/topology.h"
+#include "sched/balancer.h"
+#include "steer/bridge/bridge.h"
+
+static MPI_Comm engines_world = MPI_COMM_NULL;
+
+const char *ipp_version(void)
+{
+    return PACKAGE_VERSION;
+}
+
+void job_store_world(void *handle)
+{
+    memcpy(handle, &engines_world, sizeof engines_world);
+}
+
+const char *job_mpi_flavour(void)
+{
+#if defined OPEN_MPI
+    return "openmpi";
+#elif defined MPICH_VERSION
+    return "mpich";
+#else
+    return "other";
+#endif
+}
+
+/* One line, from one rank; then everybody leaves in order. */
+static int refuse(int rank, const char *text)
+{
+    if (rank == 0) {
+        fprintf(stderr, "ipp-engine: %s\n", text);
+        bridge_notify_failure(text);
+    }
+    MPI_Finalize();
+    return 2;
+}
+
+static int serve_role(link_t *link, const ipp_options_t *options)
+{
+    int rank = link_rank(link);
+    int exit_code = 0;
+    bool finalize;
+    stop_signals_install(link, rank < IPP_SERVICE_RANKS);
+    if (rank < IPP_SERVICE_RANKS)
+        topology_bind(link, -1, options->bind);
+    if (rank == 0)
+        finalize = bridge_run(link, options, stop_signal_seen, &exit_code);
+    else if (rank == 1)
+        finalize = balancer_run(link, options, stop_signal_seen);
+    else
+        finalize = engine_run(link, options);
+    link_leaving(link);
+    if (!finalize) {
+        fflush(NULL);
+        _exit(exit_code); /* MPI_Finalize would wait for the dead */
+    }
+    link_destroy(link);
+    if (engines_world != MPI_COMM_NULL)
+        MPI_Comm_free(&engines_world);
+    MPI_Finalize();
+    return exit_code;
+}
+
+int ipp_serve(int *argc, char ***argv, const ipp_options_t *options)
+{
+    int provided, rank, size;
+    MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    ipp_log_setup(STDERR_FILENO, "ipp-engine", rank,
+                  (enum ipp_log_level)ipp_log_level_parse(options->log_level ? options->log_level
+                                                                             : "warning"));
+    if (size < IPP_MIN_RANKS) {
+        char text[200];
+        snprintf(text, sizeof text,
+                 "%d rank%s given, at least %d needed (bridge, balancer and one engine): mpirun -n "
+                 "%d ipp-engine",
+                 size, size == 1 ? "" : "s", IPP_MIN_RANKS, IPP_MIN_RANKS);
+        return refuse(rank, text);
+    }
+    if (provided < MPI_THREAD_MULTIPLE)
+        return refuse(rank, "this MPI library offers no MPI_THREAD_MULTIPLE, which engines need");
+    MPI_Comm_split(MPI_COMM_WORLD, rank < IPP_SERVICE_RANKS ? MPI_UNDEFINED : 0, rank,
+                   &engines_world);
+    ipp_err_t err = { "" };
+    link_t *link = link_create(&err);
+    if (!link) {
+        ipp_log(IPP_LOG_ERROR, "%s", err.text);
+        MPI_Abort(MPI_COMM_WORLD, 1); /* the others may be waiting in a collective */
+    }
+    return serve_role(link, options);
+}

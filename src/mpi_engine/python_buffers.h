@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Bytes between frames and Python objects, without copies where they are large. */
+#ifndef IPP_PYTHON_BUFFERS_H
+#define IPP_PYTHON_BUFFERS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "base/base.h"
+
+/* Makes the types ready; -1 with a Python exception. */
+int buffers_setup(void (*nudge)(void *arg), void *arg);
+
+/* A read-only memoryview of the frame, which lives as long as any view of it. New reference. */
+PyObject *buffers_view(ipp_frame_t *frame);
+
+/* A frame with the bytes of a bytes-like object: large ones are borrowed, and the object is
+ * released later by buffers_collect. NULL with a Python exception. */
+ipp_frame_t *buffers_frame(PyObject *object);
+/* The same for each object of a sequence. */
+int buffers_frames(ipp_frames_t *frames, PyObject *sequence);
+
+/* Releases objects whose bytes have been sent; needs the GIL. Frames are dropped by threads that
+ * must never wait for the GIL, so they only leave their objects here and nudge. */
+void buffers_collect(void);
+
+#endif

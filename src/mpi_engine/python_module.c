@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The built-in module `_ippmpi_engine`: what C offers to ippmpi.engine (see
+ * python/ippmpi/engine/BUILTIN.md). No lock of C's is ever waited for with the GIL held. */
+#include "mpi_engine/python_buffers.h"
+
+#include <string.h>
+
+#include "mpi_engine/engine.h"
+
+static struct engine *the_engine;
+
+struct request_object {
+    PyObject_HEAD struct request *request; /* NULL once answered */
+};
+
+/* ---- Request ---- */
+
+static struct request *alive(PyObject *self)
+{
+    struct request *request = ((struct request_object *)self)->request;
+    if (!request)
+        PyErr_SetString(PyExc_ValueError, "this request has been answered");
+    return request;
+}
+
+static PyObject *get_string(PyObject *self, void *type)
+{
+    struct request *r = alive(self);
+    return r ? PyUnicode_FromString(type ? r->msg_type : r->msg_id) : NULL;
+}
+
+static PyObject *get_frame(PyObject *self, void *index)
+{
+    struct request *r = alive(self);
+    if (!r)
+        return NULL;
+    ipp_frame_t *frame = r->frames.at[(intptr_t)index];
+    return PyBytes_FromStringAndSize(ipp_frame_data(frame), (Py_ssize_t)ipp_frame_size(frame));
+}
+
+static PyObject *get_buffers(PyObject *self, void *unused)
+{
+    (void)unused;
+    struct request *r = alive(self);
+    PyObject *list = r ? PyList_New(0) : NULL;
+    for (size_t i = FRAME_BUFFERS; list && i < r->frames.count; i++) {
+        PyObject *view = buffers_view(r->frames.at[i]);
+        if (!view || PyList_Append(list, view) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(view);
+    }
+    return list;
+}
+
+static PyGetSetDef request_attributes[] = {
+    { "msg_id", get_string, NULL, "id of the request", (void *)0 },
+    { "msg_type", get_string, NULL, "its type", (void *)1 },
+    { "header", get_frame, NULL, "bytes of a JSON object", (void *)FRAME_HEADER },
+    { "metadata", get_frame, NULL, "bytes of a JSON object", (void *)FRAME_METADATA },
+    { "content", get_frame, NULL, "bytes of a JSON object", (void *)FRAME_CONTENT },
+    { "buffers", get_buffers, NULL, "read-only memoryviews of the received bytes", NULL },
+    { NULL, NULL, NULL, NULL, NULL }
+};
+
+static void request_object_free(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    struct request *r = ((struct request_object *)self)->request;
+    if (r) { /* dropped without an answer: it still gets one */
+        Py_BEGIN_ALLOW_THREADS request_reply_error(the_engine, r, "EngineError",
+                                                   "the engine gave no answer");
+        request_free(r);
+        Py_END_ALLOW_THREADS
+    }
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* ISO C has no way from a function to a void *; POSIX and CPython need one. */
+__extension__ static PyType_Slot request_slots[] = { { Py_tp_dealloc, (void *)request_object_free },
+                                                     { Py_tp_getset, request_attributes },
+                                                     { 0, NULL } };
+static PyType_Spec request_spec = { .name = "_ippmpi_engine.Request",
+                                    .basicsize = sizeof(struct request_object),
+                                    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                                    .slots = request_slots };
+static PyObject *request_type;
+
+/* ---- functions ---- */
+
+static void say_hello(void)
+{
+    PyObject *executable = PySys_GetObject("executable"); /* borrowed */
+    char version[32];
+    snprintf(version, sizeof version, "%.*s", (int)strcspn(Py_GetVersion(), " "), Py_GetVersion());
+    const char *path =
+        executable && PyUnicode_Check(executable) ? PyUnicode_AsUTF8(executable) : NULL;
+    char *copy = strdup(path ? path : "");
+    Py_BEGIN_ALLOW_THREADS engine_hello(the_engine, version, copy ? copy : "");
+    Py_END_ALLOW_THREADS free(copy);
+}
+
+static PyObject *next_request(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    struct request *request;
+    enum run_queue_event event;
+    if (!the_engine->hello_sent)
+        say_hello();
+    do {
+        Py_BEGIN_ALLOW_THREADS event = run_queue_pop(the_engine->queue, &request);
+        Py_END_ALLOW_THREADS buffers_collect();
+    } while (event == QUEUE_NUDGED);
+    if (event == QUEUE_CLOSED)
+        Py_RETURN_NONE;
+    struct request_object *object =
+        PyObject_New(struct request_object, (PyTypeObject *)request_type);
+    if (!object)
+        return NULL;
+    object->request = request;
+    ipp_date(request->started);
+    Py_BEGIN_ALLOW_THREADS output_attribute(the_engine->output, request);
+    Py_END_ALLOW_THREADS return (PyObject *)object;
+}
+
+static int parse_status(const char *name)
+{
+    return strcmp(name, "ok") == 0        ? LINK_OK
+           : strcmp(name, "error") == 0   ? LINK_ERROR
+           : strcmp(name, "aborted") == 0 ? LINK_ABORTED
+                                          : -1;
+}
+
+static PyObject *reply(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyObject *object, *content, *buffers;
+    const char *status_name;
+    if (!PyArg_ParseTuple(args, "O!sSO:reply", request_type, &object, &status_name, &content,
+                          &buffers))
+        return NULL;
+    int status = parse_status(status_name);
+    struct request *request = alive(object);
+    if (!request || status < 0)
+        return request ? PyErr_Format(PyExc_ValueError, "no such status: %s", status_name) : NULL;
+    ipp_frames_t frames = { 0 };
+    ipp_frame_t *content_frame = buffers_frame(content);
+    if (!content_frame || buffers_frames(&frames, buffers) < 0) {
+        ipp_frame_unref(content_frame);
+        ipp_frames_clear(&frames);
+        return NULL;
+    }
+    ((struct request_object *)object)->request = NULL;
+    Py_BEGIN_ALLOW_THREADS output_flush(the_engine->output);
+    request_reply(the_engine, request, (enum link_status)status, content_frame, &frames);
+    request_free(request);
+    Py_END_ALLOW_THREADS buffers_collect();
+    Py_RETURN_NONE;
+}
+
+static PyObject *publish(PyObject *module, PyObject *args)
+{
+    (void)module;
+    const char *msg_type;
+    PyObject *content, *metadata, *buffers;
+    if (!PyArg_ParseTuple(args, "sSSO:publish", &msg_type, &content, &metadata, &buffers))
+        return NULL;
+    ipp_frames_t frames = { 0 };
+    ipp_frame_t *content_frame = buffers_frame(content), *metadata_frame = buffers_frame(metadata);
+    char *type = strdup(msg_type);
+    if (!content_frame || !metadata_frame || !type || buffers_frames(&frames, buffers) < 0) {
+        ipp_frame_unref(content_frame);
+        ipp_frame_unref(metadata_frame);
+        ipp_frames_clear(&frames);
+        free(type);
+        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    }
+    Py_BEGIN_ALLOW_THREADS output_publish(the_engine->output, type, content_frame, metadata_frame,
+                                          &frames);
+    Py_END_ALLOW_THREADS free(type);
+    Py_RETURN_NONE;
+}
+
+static PyObject *write_text(PyObject *module, PyObject *args)
+{
+    (void)module;
+    const char *name, *text;
+    Py_ssize_t size;
+    PyObject *string;
+    if (!PyArg_ParseTuple(args, "sU:write", &name, &string))
+        return NULL;
+    PyObject *bytes =
+        PyUnicode_AsEncodedString(string, "utf-8", "replace"); /* lone surrogates have no UTF-8 */
+    if (!bytes)
+        return NULL;
+    text = PyBytes_AS_STRING(bytes);
+    size = PyBytes_GET_SIZE(bytes);
+    int which = strcmp(name, "stderr") == 0 ? 2 : 1;
+    Py_BEGIN_ALLOW_THREADS output_write(the_engine->output, which, text, (size_t)size);
+    Py_END_ALLOW_THREADS Py_DECREF(bytes);
+    Py_RETURN_NONE;
+}
+
+static PyObject *flush(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    Py_BEGIN_ALLOW_THREADS output_flush(the_engine->output);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
+}
+
+static PyObject *adopt_world(PyObject *module, PyObject *address)
+{
+    (void)module;
+    void *handle = PyLong_AsVoidPtr(address);
+    if (!handle)
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no MPI_Comm at address 0");
+    job_store_world(handle);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    { "next_request", next_request, METH_NOARGS,
+      "wait for the next request; None: the engine ends" },
+    { "reply", reply, METH_VARARGS,
+      "reply(request, status, content, buffers): the one final answer" },
+    { "publish", publish, METH_VARARGS,
+      "publish(msg_type, content, metadata, buffers): an iopub message" },
+    { "write", write_text, METH_VARARGS,
+      "write(name, text): to stdout or stderr of the current request" },
+    { "flush", flush, METH_NOARGS, "send what was written" },
+    { "adopt_world", adopt_world, METH_O,
+      "store the engines' communicator at the MPI_Comm at this address" },
+    { NULL, NULL, 0, NULL }
+};
+
+static struct PyModuleDef definition = { PyModuleDef_HEAD_INIT, .m_name = "_ippmpi_engine",
+                                         .m_doc = "the C half of an ippmpi engine", .m_size = -1,
+                                         .m_methods = functions };
+
+static void nudge(void *queue)
+{
+    run_queue_nudge(queue);
+}
+
+static PyObject *module_create(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    request_type = PyType_FromSpec(&request_spec);
+    if (!module || !request_type || buffers_setup(nudge, the_engine->queue) < 0 ||
+        PyModule_AddIntConstant(module, "engine_id", the_engine->id) < 0 ||
+        PyModule_AddIntConstant(module, "engines", the_engine->engines) < 0 ||
+        PyModule_AddStringConstant(module, "uuid", the_engine->uuid) < 0 ||
+        PyModule_AddStringConstant(module, "mpi", job_mpi_flavour()) < 0) {
+        Py_XDECREF(module);
+        return NULL;
+    }
+    Py_INCREF(request_type);
+    if (PyModule_AddObject(module, "Request", request_type) < 0)
+        Py_DECREF(request_type);
+    return module;
+}
+
+int python_module_register(struct engine *engine)
+{
+    the_engine = engine;
+    return PyImport_AppendInittab("_ippmpi_engine", module_create);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The run queue between comm thread and main thread. */
+#include <stdlib.h>
+
+#include "mpi_engine/engine.h"
+
+struct run_queue {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct request *head, *tail;
+    bool closed, nudged;
+};
+
+struct run_queue *run_queue_create(void)
+{
+    struct run_queue *queue = calloc(1, sizeof *queue);
+    if (!queue)
+        return NULL;
+    pthread_mutex_init(&queue->mutex, NULL);
+    pthread_cond_init(&queue->changed, NULL);
+    return queue;
+}
+
+void run_queue_destroy(struct run_queue *queue)
+{
+    if (!queue)
+        return;
+    for (struct request *r; (r = run_queue_take(queue, 0)) != NULL;)
+        request_free(r);
+    pthread_cond_destroy(&queue->changed);
+    pthread_mutex_destroy(&queue->mutex);
+    free(queue);
+}
+
+void run_queue_push(struct run_queue *queue, struct request *request, bool in_front)
+{
+    pthread_mutex_lock(&queue->mutex);
+    request->next = in_front ? queue->head : NULL;
+    if (!queue->head)
+        queue->head = queue->tail = request;
+    else if (in_front)
+        queue->head = request;
+    else
+        queue->tail = queue->tail->next = request;
+    pthread_cond_signal(&queue->changed);
+    pthread_mutex_unlock(&queue->mutex);
+}
+
+static struct request *unlink_from(struct run_queue *queue, struct request *previous,
+                                   struct request *request)
+{
+    if (previous)
+        previous->next = request->next;
+    else
+        queue->head = request->next;
+    if (queue->tail == request)
+        queue->tail = previous;
+    request->next = NULL;
+    return request;
+}
+
+enum run_queue_event run_queue_pop(struct run_queue *queue, struct request **request)
+{
+    enum run_queue_event event = QUEUE_REQUEST;
+    *request = NULL;
+    pthread_mutex_lock(&queue->mutex);
+    while (!queue->head && !queue->closed && !queue->nudged)
+        pthread_cond_wait(&queue->changed, &queue->mutex);
+    if (queue->closed)
+        event = QUEUE_CLOSED;
+    else if (queue->nudged)
+        event = QUEUE_NUDGED;
+    else
+        *request = unlink_from(queue, NULL, queue->head);
+    queue->nudged = false;
+    pthread_mutex_unlock(&queue->mutex);
+    return event;
+}
+
+void run_queue_nudge(struct run_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    queue->nudged = true;
+    pthread_cond_signal(&queue->changed);
+    pthread_mutex_unlock(&queue->mutex);
+}
+
+struct request *run_queue_take(struct run_queue *queue, uint64_t id)
+{
+    struct request *previous = NULL, *request;
+    pthread_mutex_lock(&queue->mutex);
+    for (request = queue->head; request; previous = request, request = request->next)
+        if (id == 0 || request->envelope.request == id)
+            break;
+    if (request)
+        unlink_from(queue, previous, request);
+    pthread_mutex_unlock(&queue->mutex);
+    return request;
+}
+
+void run_queue_close(struct run_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    queue->closed = true;
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->mutex);
+}
