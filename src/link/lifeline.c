@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,18 @@ struct lifeline {
     int epoll_fd;
     int *fds; /* rank 0: by rank; others: fds[0] is the line to rank 0; -1 where there is none */
 };
+
+/* A child that user code forks must not hold the line of a dead parent. One process has one link.
+ */
+static lifeline_t *own;
+
+static void close_in_child(void)
+{
+    for (int i = 0; own && i < own->size; i++)
+        if (own->fds[i] >= 0)
+            close(own->fds[i]);
+    own = NULL;
+}
 
 /* What rank 0 tells all others: where to connect and what to say there. */
 struct invitation {
@@ -203,6 +216,11 @@ lifeline_t *lifeline_create(MPI_Comm comm, const struct bell_address *addresses,
         l->fds[i] = -1;
     if (establish(l, comm, addresses, err) < 0)
         goto destroy;
+    static bool watched;
+    if (!watched)
+        pthread_atfork(NULL, NULL, close_in_child);
+    watched = true;
+    own = l;
     return l;
 error:
     ipp_err(err, errno, "cannot set up lifelines: %s", strerror(errno));
@@ -216,6 +234,7 @@ void lifeline_destroy(lifeline_t *l)
     if (!l)
         return;
     int saved_errno = errno;
+    own = NULL;
     for (int i = 0; l->fds && i < l->size; i++)
         if (l->fds[i] >= 0)
             close(l->fds[i]);

@@ -100,6 +100,7 @@ link_t *link_create(ipp_err_t *err)
         return NULL;
     }
     pthread_mutex_init(&link->mutex, NULL);
+    pthread_cond_init(&link->room, NULL);
     MPI_Comm_dup(MPI_COMM_WORLD, &link->comm);
     MPI_Comm_set_errhandler(link->comm, MPI_ERRORS_RETURN);
     MPI_Comm_rank(link->comm, &link->rank);
@@ -149,6 +150,7 @@ void link_destroy(link_t *link)
         close(link->epoll_fd);
     if (!link->any_lost)
         MPI_Comm_free(&link->comm);
+    pthread_cond_destroy(&link->room);
     pthread_mutex_destroy(&link->mutex);
     free(link->requests);
     free(link->operations);
@@ -341,6 +343,14 @@ int link_watch(link_t *link, int fd)
     return add_to_epoll(link, fd);
 }
 
+void link_wait_room(link_t *link, int limit)
+{
+    pthread_mutex_lock(&link->mutex);
+    while (link->unsent > limit && !link->leaving && !link->peers[0].lost)
+        pthread_cond_wait(&link->room, &link->mutex);
+    pthread_mutex_unlock(&link->mutex);
+}
+
 int link_unsent(link_t *link)
 {
     pthread_mutex_lock(&link->mutex);
@@ -383,7 +393,10 @@ bool link_any_lost(const link_t *link)
 
 void link_leaving(link_t *link)
 {
+    pthread_mutex_lock(&link->mutex);
     link->leaving = true;
+    pthread_cond_broadcast(&link->room);
+    pthread_mutex_unlock(&link->mutex);
 }
 
 bool link_drain(link_t *link, int timeout_ms)

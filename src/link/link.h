@@ -122,6 +122,9 @@ int link_timeout(link_t *link);
 bool link_wait(link_t *link, int timeout_ms);
 /* Makes link_wait and link_fd wake for input on `fd` too, until it is closed. -1 with errno. */
 int link_watch(link_t *link, int fd);
+/* Blocks while more than `limit` messages are on their way out; not for the thread that drives the
+ * link. */
+void link_wait_room(link_t *link, int limit);
 /* Messages that have not left this rank completely. */
 int link_unsent(link_t *link);
 /* Wakes the thread that drives this rank's link; async-signal-safe. */

@@ -122,7 +122,8 @@ struct link {
 
     struct incoming *ready_head, *ready_tail;
     struct retained *retained_head, *retained_tail;
-    int unsent; /* outgoing messages alive */
+    int unsent;          /* outgoing messages alive */
+    pthread_cond_t room; /* `unsent` became less */
 };
 
 /* body.c */

@@ -13,6 +13,7 @@ static void outgoing_free(link_t *link, struct outgoing *o)
     free(o->hops);
     free(o);
     link->unsent--;
+    pthread_cond_broadcast(&link->room);
 }
 
 int outgoing_post(link_t *link, struct body *body, const struct hop *hops, size_t hop_count)

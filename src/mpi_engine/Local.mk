@@ -4,7 +4,7 @@ libippmpi_la_SOURCES = \
     %reldir%/comm.c %reldir%/job.c %reldir%/output.c \
     %reldir%/python_buffers.h %reldir%/python_buffers.c %reldir%/python_embed.c %reldir%/python_module.c \
     %reldir%/request.c %reldir%/run_queue.c %reldir%/signals.c \
-    %reldir%/topology.h %reldir%/topology.c
+    %reldir%/topology.h %reldir%/topology.c %reldir%/world.h %reldir%/world.c
 libippmpi_la_CPPFLAGS = $(AM_CPPFLAGS) $(PYEMBED_CFLAGS) $(JANSSON_CFLAGS) $(HWLOC_CFLAGS) \
     -DIPP_PYTHON3='"$(PYTHON3)"' -DIPP_PYTHON_DIR='"$(ipppythondir)"' \
     -DIPP_PYTHON_FROM_BIN='"share/ippmpi/python"'

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "mpi_engine/engine.h"
+#include "mpi_engine/world.h"
 
 /* Between two attempts to interrupt user code when the job ends. */
 #define INTERRUPT_AGAIN_MS 100
@@ -148,6 +149,7 @@ static void deliver(void *arg, struct link_message *msg)
         break;
     case LINK_LOST:
         link_mark_lost(engine->link, msg->envelope.value);
+        world_without(engine->link, msg->envelope.value);
         break;
     case LINK_STOP:
         atomic_store(&engine->stopping, true);

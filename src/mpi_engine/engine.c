@@ -9,13 +9,14 @@
 
 #include "mpi_engine/topology.h"
 
-void engine_hello(struct engine *engine, const char *python, const char *executable)
+void engine_hello(struct engine *engine, const struct engine_python *python)
 {
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    json_t *hello = json_pack("{s:s, s:s, s:I, s:s, s:s, s:o}", "uuid", engine->uuid, "host", host,
-                              "pid", (json_int_t)getpid(), "python", python, "executable",
-                              executable, "topology", topology_here());
+    json_t *hello =
+        json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:o}", "uuid", engine->uuid, "host", host, "pid",
+                  (json_int_t)getpid(), "python", python->version, "executable", python->executable,
+                  "ipyparallel", python->has_ipyparallel, "topology", topology_here());
     struct link_envelope envelope = { .kind = LINK_HELLO, .engine = engine->id };
     ipp_frames_t frames = { 0 };
     if (ipp_frames_push(&frames, wire_json_frame_new(hello)) == 0)

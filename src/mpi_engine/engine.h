@@ -93,13 +93,17 @@ int python_serve(struct engine *engine, ipp_err_t *err);
 int python_module_register(struct engine *engine);
 
 /* ---- job.c ---- */
-/* Stores the engines' communicator at `handle`, an MPI_Comm. */
-void job_store_world(void *handle);
 /* "openmpi", "mpich" or "other". */
 const char *job_mpi_flavour(void);
 
 /* ---- engine.c ---- */
-/* Tells the bridge that this engine can work; `python` is its version. */
-void engine_hello(struct engine *engine, const char *python, const char *executable);
+struct engine_python {
+    char version[32];
+    char executable[1024];
+    bool has_ipyparallel;
+};
+
+/* Tells the bridge that this engine can work. */
+void engine_hello(struct engine *engine, const struct engine_python *python);
 
 #endif

@@ -40,7 +40,7 @@ static const struct argp_option option_table[] = {
     { "idle-timeout", OPT_IDLE, "SECONDS", 0,
       "End the job after so many seconds without work (0: never)", 0 },
     { "prefetch", OPT_PREFETCH, "TASKS", 0,
-      "Tasks an engine may hold at once, the running one included; 0: no limit (2)", 0 },
+      "Tasks an engine may hold at once, the running one included; 0: no limit (1)", 0 },
     { "bind", OPT_BIND, "core|numa|none", 0, "Bind each engine to a core or a NUMA node (none)",
       0 },
     { 0 }
@@ -140,7 +140,7 @@ int main(int argc, char **argv)
                                         NULL,
                                         NULL,
                                         NULL };
-    ipp_options_t options = { .prefetch = 2 };
+    ipp_options_t options = { .prefetch = 1 };
     argp_err_exit_status = 2;
     if (argp_parse(&parser, argc, argv, speaks_for_the_job() ? 0 : ARGP_SILENT, NULL, &options))
         return argp_err_exit_status;

@@ -9,19 +9,13 @@
 #include "config.h"
 #include "mpi_engine/engine.h"
 #include "mpi_engine/topology.h"
+#include "mpi_engine/world.h"
 #include "sched/balancer.h"
 #include "steer/bridge/bridge.h"
-
-static MPI_Comm engines_world = MPI_COMM_NULL;
 
 const char *ipp_version(void)
 {
     return PACKAGE_VERSION;
-}
-
-void job_store_world(void *handle)
-{
-    memcpy(handle, &engines_world, sizeof engines_world);
 }
 
 const char *job_mpi_flavour(void)
@@ -66,8 +60,7 @@ static int serve_role(link_t *link, const ipp_options_t *options)
         _exit(exit_code); /* MPI_Finalize would wait for the dead */
     }
     link_destroy(link);
-    if (engines_world != MPI_COMM_NULL)
-        MPI_Comm_free(&engines_world);
+    world_free();
     MPI_Finalize();
     return exit_code;
 }
@@ -91,8 +84,8 @@ int ipp_serve(int *argc, char ***argv, const ipp_options_t *options)
     }
     if (provided < MPI_THREAD_MULTIPLE)
         return refuse(rank, "this MPI library offers no MPI_THREAD_MULTIPLE, which engines need");
-    MPI_Comm_split(MPI_COMM_WORLD, rank < IPP_SERVICE_RANKS ? MPI_UNDEFINED : 0, rank,
-                   &engines_world);
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    world_create(rank >= IPP_SERVICE_RANKS);
     ipp_err_t err = { "" };
     link_t *link = link_create(&err);
     if (!link) {

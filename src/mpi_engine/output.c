@@ -12,6 +12,8 @@
 
 #define SEND_AFTER_MS 50
 #define SEND_AT_BYTES 65536
+/* So many messages under way to the bridge make whoever prints wait for room. */
+#define UNSENT_MAX 512
 /* A pipe is read in pieces of this size, and at most so many at once. */
 #define PIPE_BYTES 65536
 
@@ -31,6 +33,15 @@ struct output {
     uint64_t number;
     int64_t due_ms; /* 0: nothing waits */
 };
+
+/* In a child that user code forked there is no comm thread: it writes into the pipes, which the
+ * parent reads. */
+static bool forked;
+
+static void note_fork(void)
+{
+    forked = true;
+}
 
 static void send_stream(struct output *output, struct stream *stream)
 {
@@ -110,6 +121,12 @@ void output_attribute(struct output *output, const struct request *request)
 
 void output_write(struct output *output, int which, const char *text, size_t size)
 {
+    if (forked) {
+        ssize_t written = write(which, text, size);
+        (void)written;
+        return;
+    }
+    link_wait_room(output->engine->link, UNSENT_MAX);
     pthread_mutex_lock(&output->mutex);
     bool first = output->due_ms == 0;
     append(output, &output->streams[which - 1], text, size);
@@ -122,6 +139,8 @@ void output_write(struct output *output, int which, const char *text, size_t siz
 void output_flush(struct output *output)
 {
     fflush(stdout);
+    if (forked)
+        return;
     pthread_mutex_lock(&output->mutex);
     read_pipes(output);
     if (output->parent)
@@ -150,7 +169,7 @@ void output_publish(struct output *output, const char *msg_type, ipp_frame_t *co
 {
     output_flush(output);
     pthread_mutex_lock(&output->mutex);
-    if (output->parent) {
+    if (output->parent && !forked) {
         request_publish(output->engine, output->number, output->parent, msg_type, content, metadata,
                         buffers);
     } else {
@@ -194,6 +213,7 @@ struct output *output_create(struct engine *engine, ipp_err_t *err)
         return NULL;
     }
     pthread_mutex_init(&output->mutex, NULL);
+    pthread_atfork(NULL, NULL, note_fork);
     output->engine = engine;
     output->streams[0] = (struct stream){ .name = "stdout", .pipe_fd = -1, .saved_fd = -1 };
     output->streams[1] = (struct stream){ .name = "stderr", .pipe_fd = -1, .saved_fd = -1 };

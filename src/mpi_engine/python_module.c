@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mpi_engine/engine.h"
+#include "mpi_engine/world.h"
 
 static struct engine *the_engine;
 
@@ -88,16 +89,32 @@ static PyObject *request_type;
 
 /* ---- functions ---- */
 
+/* Where user code's world communicator lies; NULL until somebody imported mpi4py. */
+static void *world_handle;
+
+/* Whether a package could be imported; without importing it. */
+static bool has_package(const char *name)
+{
+    PyObject *util = PyImport_ImportModule("importlib.util");
+    PyObject *spec = util ? PyObject_CallMethod(util, "find_spec", "s", name) : NULL;
+    bool found = spec && spec != Py_None;
+    Py_XDECREF(spec);
+    Py_XDECREF(util);
+    PyErr_Clear();
+    return found;
+}
+
 static void say_hello(void)
 {
+    struct engine_python about = { .has_ipyparallel = has_package("ipyparallel") };
     PyObject *executable = PySys_GetObject("executable"); /* borrowed */
-    char version[32];
-    snprintf(version, sizeof version, "%.*s", (int)strcspn(Py_GetVersion(), " "), Py_GetVersion());
     const char *path =
         executable && PyUnicode_Check(executable) ? PyUnicode_AsUTF8(executable) : NULL;
-    char *copy = strdup(path ? path : "");
-    Py_BEGIN_ALLOW_THREADS engine_hello(the_engine, version, copy ? copy : "");
-    Py_END_ALLOW_THREADS free(copy);
+    snprintf(about.version, sizeof about.version, "%.*s", (int)strcspn(Py_GetVersion(), " "),
+             Py_GetVersion());
+    snprintf(about.executable, sizeof about.executable, "%s", path ? path : "");
+    Py_BEGIN_ALLOW_THREADS engine_hello(the_engine, &about);
+    Py_END_ALLOW_THREADS
 }
 
 static PyObject *next_request(PyObject *module, PyObject *unused)
@@ -119,6 +136,8 @@ static PyObject *next_request(PyObject *module, PyObject *unused)
     if (!object)
         return NULL;
     object->request = request;
+    if (world_handle && world_changed()) /* between requests: no user code uses it now */
+        world_store(world_handle);
     ipp_date(request->started);
     Py_BEGIN_ALLOW_THREADS output_attribute(the_engine->output, request);
     Py_END_ALLOW_THREADS return (PyObject *)object;
@@ -216,7 +235,8 @@ static PyObject *adopt_world(PyObject *module, PyObject *address)
     void *handle = PyLong_AsVoidPtr(address);
     if (!handle)
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no MPI_Comm at address 0");
-    job_store_world(handle);
+    world_handle = handle;
+    world_store(handle);
     Py_RETURN_NONE;
 }
 
