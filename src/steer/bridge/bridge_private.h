@@ -79,7 +79,7 @@ struct bridge {
     struct engine_entry *engines; /* by id */
     struct engine_entry *by_uuid;
     int engine_count, engines_alive;
-    bool balancer_lost;
+    bool balancer_lost, said_no_ipyparallel;
 
     struct pending *pending; /* by number */
     struct pending *by_msg_id;

@@ -47,6 +47,14 @@ void engine_arrived(struct bridge *b, int id, ipp_frame_t *about)
     snprintf(engine->uuid, sizeof engine->uuid, "%s", wire_json_string(engine->about, "uuid", ""));
     engine->state = ENGINE_ALIVE;
     HASH_ADD_KEYPTR(hh, b->by_uuid, engine->uuid, strlen(engine->uuid), engine);
+    if (json_is_false(json_object_get(engine->about, "ipyparallel")) && !b->said_no_ipyparallel) {
+        ipp_log(IPP_LOG_WARNING,
+                "engine %d: the Python of %s has no ipyparallel: apply, push, pull and map will "
+                "fail until "
+                "it is installed there",
+                id, wire_json_string(engine->about, "executable", "?"));
+        b->said_no_ipyparallel = true;
+    }
     if (++b->engines_alive == b->engine_count)
         life_all_arrived(b);
 }

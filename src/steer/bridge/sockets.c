@@ -12,7 +12,7 @@
 /* Smaller frames are copied: two allocations of ZeroMQ's own cost more. */
 #define COPY_BYTES 4096
 /* Messages that may wait for one slow subscriber of iopub or notification before it loses some. */
-#define PUBLISH_QUEUE 100000
+#define PUBLISH_QUEUE 10000
 
 struct sockets {
     void *context;
