@@ -20,13 +20,6 @@ struct comm {
     int64_t interrupted_ms;
 };
 
-static void interrupt_main(struct engine *engine)
-{
-    if (atomic_load(&engine->interruptible)) /* and then Python's handler ignores it while no user
-                                                code runs */
-        pthread_kill(engine->main_thread, SIGINT);
-}
-
 static void reply_ok(struct engine *engine, struct request *request)
 {
     ipp_frames_t none = { 0 };
@@ -79,7 +72,7 @@ static void on_signal(struct engine *engine, struct request *request)
         request_reply_error(engine, request, "ValueError", text);
         request_free(request);
     } else if (sig == SIGINT) {
-        interrupt_main(engine);
+        engine_interrupt(engine);
         reply_ok(engine, request);
     } else {
         reply_ok(engine, request);
@@ -198,7 +191,7 @@ static int stop_step(struct comm *comm)
     int64_t now = ipp_now_ms();
     if (now - comm->interrupted_ms >= INTERRUPT_AGAIN_MS) {
         comm->interrupted_ms = now;
-        interrupt_main(engine);
+        engine_interrupt(engine);
     }
     return INTERRUPT_AGAIN_MS;
 }

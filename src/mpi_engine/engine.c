@@ -3,6 +3,7 @@
 #include "mpi_engine/engine.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +23,21 @@ void engine_hello(struct engine *engine, const struct engine_python *python)
     if (ipp_frames_push(&frames, wire_json_frame_new(hello)) == 0)
         link_send(engine->link, 0, LINK_DATA, &envelope, &frames);
     engine->hello_sent = true;
+}
+
+void engine_set_running(struct engine *engine, bool running)
+{
+    pthread_mutex_lock(&engine->running_mutex);
+    engine->running = running;
+    pthread_mutex_unlock(&engine->running_mutex);
+}
+
+void engine_interrupt(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->running_mutex);
+    if (engine->running)
+        pthread_kill(engine->main_thread, SIGINT);
+    pthread_mutex_unlock(&engine->running_mutex);
 }
 
 /* Asks the bridge to end the job, and says why. */
@@ -52,6 +68,7 @@ static int open_engine(struct engine *engine, ipp_err_t *err)
     if (!engine->output)
         return -1;
     engine->main_thread = pthread_self();
+    pthread_mutex_init(&engine->running_mutex, NULL);
     int failed = pthread_create(&engine->comm_thread, NULL, comm_thread, engine);
     if (failed)
         return ipp_err(err, failed, "cannot start the comm thread: %s", strerror(failed));
@@ -80,5 +97,6 @@ bool engine_run(link_t *link, const ipp_options_t *options)
     pthread_join(engine.comm_thread, NULL);
     output_destroy(engine.output);
     run_queue_destroy(engine.queue);
+    pthread_mutex_destroy(&engine.running_mutex);
     return engine.finalize;
 }

@@ -29,7 +29,8 @@ struct engine {
     pthread_t main_thread, comm_thread;
     struct run_queue *queue;
     struct output *output;
-    atomic_bool interruptible; /* user code may run in the main thread */
+    pthread_mutex_t running_mutex;
+    bool running; /* a request is being run: an interrupt hits it and no other */
     atomic_bool main_done, stopping, retired;
     bool hello_sent; /* main thread only */
     bool finalize;   /* set by the comm thread before it ends */
@@ -80,6 +81,11 @@ int output_tick(struct output *output);
 /* Sends one iopub message of the current request, after all output that precedes it. */
 void output_publish(struct output *output, const char *msg_type, ipp_frame_t *content,
                     ipp_frame_t *metadata, ipp_frames_t *buffers);
+
+/* From here to there the main thread runs a request. */
+void engine_set_running(struct engine *engine, bool running);
+/* Interrupts the request that runs now; does nothing when none does. */
+void engine_interrupt(struct engine *engine);
 
 /* ---- comm.c: the comm thread ---- */
 void *comm_thread(void *engine);

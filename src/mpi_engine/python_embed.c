@@ -140,9 +140,7 @@ int python_serve(struct engine *engine, ipp_err_t *err)
         return -1;
     int result = 0;
     PyObject *module = append_path(package) == 0 ? PyImport_ImportModule("ippmpi.engine") : NULL;
-    atomic_store(&engine->interruptible, module != NULL);
     PyObject *none = module ? PyObject_CallMethod(module, "main", NULL) : NULL;
-    atomic_store(&engine->interruptible, false);
     if (!none)
         result = python_failure(err);
     Py_XDECREF(none);

@@ -8,10 +8,12 @@
 
 #include "steer/bridge/bridge_private.h"
 
-/* How long ranks have to come to an end. MPI launchers kill a second or more after they ask, so it
- * must be less. */
-#define STOP_GRACE_MS 800
-
+/* How long ranks have to come to an end: Python's own takes its time on a busy machine. A launcher
+ * that was told to end the job may have less patience and kills what is left; by then the
+ * connection file is gone and clients have been told. */
+#define STOP_GRACE_MS 3000
+/* How long the last words to ranks and clients may take. */
+#define DRAIN_MS 1000
 /* A client that shuts everything down asks the engines first and the cluster afterwards: it has so
  * long. */
 #define EMPTY_GRACE_MS 1000
@@ -115,7 +117,7 @@ static void leave(struct bridge *b, bool finalize)
 {
     struct link_envelope envelope = { .kind = LINK_LEAVE, .engine = -1, .value = finalize };
     ranks_tell_all(b, LINK_CONTROL, &envelope);
-    link_drain(b->link, STOP_GRACE_MS);
+    link_drain(b->link, DRAIN_MS);
     b->phase = PHASE_LEFT;
 }
 
