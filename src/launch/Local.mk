@@ -6,3 +6,4 @@ ipp_cluster_SOURCES = \
 ipp_cluster_CPPFLAGS = $(AM_CPPFLAGS) -DIPP_MPI_FLAVOUR='"$(MPI_FLAVOUR)"' -DIPP_MPIRUN='"$(MPIRUN)"'
 ipp_cluster_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 ipp_cluster_LDADD = libwire.la libbase.la $(JANSSON_LIBS)
+dist_man_MANS += docs/man/ipp-cluster.1

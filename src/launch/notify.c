@@ -65,7 +65,7 @@ static int parse(char *text, ipp_err_t *err)
         else if (strncmp(line, "STATUS=", 7) == 0)
             status = line + 7;
         else if (strncmp(line, "ERRNO=", 6) == 0)
-            code = atoi(line + 6);
+            code = (int)strtol(line + 6, NULL, 10);
     }
     return code != 0 ? ipp_err(err, code, "%s", status) : ready;
 }

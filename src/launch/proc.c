@@ -106,7 +106,7 @@ static size_t each_marked(const char *mark, void (*fn)(void *arg, int pidfd), vo
     size_t count = 0;
     DIR *dir = opendir("/proc");
     for (struct dirent *e; dir && (e = readdir(dir));) {
-        pid_t pid = (pid_t)atol(e->d_name);
+        pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
         if (pid <= 0 || pid == getpid())
             continue;
         int pidfd = proc_open(pid, mark);

@@ -184,8 +184,10 @@ static const char **words(const json_t *array)
 static int run(json_t *command, const char *log, const sigset_t *mask, pid_t *pid, ipp_err_t *err)
 {
     const char **argv = words(command);
-    if (!argv)
+    if (!argv || !argv[0]) {
+        free(argv);
         return ipp_err(err, ENOMEM, "out of memory");
+    }
     int result = spawn(argv, log, mask, pid);
     if (result != 0)
         ipp_err(err, result, "cannot run %s with the log %s: %s", argv[0], log, strerror(result));
@@ -213,7 +215,7 @@ static int launch(struct start *start, json_t *command, ipp_err_t *err)
 {
     char mark[37], notify_name[32];
     sigset_t mask;
-    pid_t pid;
+    pid_t pid = 0;
     wire_uuid(mark);
     start->notify = notify_open(notify_name, err);
     if (start->notify < 0 || mpirun_environment(mark, notify_name, err) < 0 ||

@@ -8,15 +8,17 @@
 
 static void connection(struct bridge *b, const wire_msg_t *msg, const struct wire_op_info *op)
 {
-    json_t *engines = json_object();
+    json_t *engines = json_object(), *about = json_object();
     for (int id = 0; id < b->engine_count; id++) {
         char key[16];
         snprintf(key, sizeof key, "%d", id);
-        if (b->engines[id].state == ENGINE_ALIVE)
-            json_object_set_new(engines, key, json_string(b->engines[id].uuid));
+        if (b->engines[id].state != ENGINE_ALIVE)
+            continue;
+        json_object_set_new(engines, key, json_string(b->engines[id].uuid));
+        json_object_set(about, key, b->engines[id].about);
     }
     answer_own(b, WIRE_QUERY, msg, op->reply,
-               json_pack("{s:s, s:o}", "status", "ok", "engines", engines));
+               json_pack("{s:s, s:o, s:o}", "status", "ok", "engines", engines, "about", about));
 }
 
 /* ---- queues ---- */
