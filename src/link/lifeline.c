@@ -206,14 +206,17 @@ lifeline_t *lifeline_create(MPI_Comm comm, const struct bell_address *addresses,
     lifeline_t *l = calloc(1, sizeof *l);
     if (!l)
         goto error;
+    l->epoll_fd = -1;
     MPI_Comm_rank(comm, &l->rank);
     MPI_Comm_size(comm, &l->size);
     l->fds = malloc((size_t)l->size * sizeof *l->fds);
-    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (!l->fds || l->epoll_fd < 0)
+    if (!l->fds)
         goto error;
     for (int i = 0; i < l->size; i++)
         l->fds[i] = -1;
+    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (l->epoll_fd < 0)
+        goto error;
     if (establish(l, comm, addresses, err) < 0)
         goto destroy;
     static bool watched;

@@ -66,8 +66,8 @@ void multicast_resend_past(link_t *link, int lost)
 int multicast_spread(link_t *link, struct body *body, const struct hop *hops, size_t hop_count,
                      int children[TREE_DEGREE])
 {
-    size_t *positions = malloc(hop_count * sizeof *positions);
-    struct hop *subtree = malloc(hop_count * sizeof *subtree);
+    size_t *positions = calloc(hop_count, sizeof *positions);
+    struct hop *subtree = calloc(hop_count, sizeof *subtree);
     int count = 0;
     for (size_t child = 1; child <= TREE_DEGREE && child < hop_count && positions && subtree;
          child++) {
@@ -87,7 +87,7 @@ int multicast_spread(link_t *link, struct body *body, const struct hop *hops, si
 static struct hop *number_hops(link_t *link, const int *ranks, size_t count, enum link_lane lane,
                                size_t *hop_count)
 {
-    struct hop *hops = malloc((count + 1) * sizeof *hops);
+    struct hop *hops = calloc(count + 1, sizeof *hops);
     if (!hops)
         return NULL;
     hops[0] = (struct hop){ .rank = link->rank };
@@ -116,7 +116,7 @@ static int retain(link_t *link, struct body *body, struct hop *hops, size_t hop_
 
 int multicast_start(link_t *link, struct body *body, const int *ranks, size_t count)
 {
-    size_t hop_count;
+    size_t hop_count = 0;
     struct hop *hops = number_hops(link, ranks, count, body->lane, &hop_count);
     int children[TREE_DEGREE];
     bool has_inner_ranks = hop_count > TREE_DEGREE + 1;

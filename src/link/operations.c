@@ -115,7 +115,7 @@ void operations_abandon(link_t *link, int peer)
         if (operation.outgoing) {
             body_ref(operation.outgoing->body);
             outgoing_done(link, &operation);
-        } else {
+        } else if (operation.incoming) {
             body_ref(operation.incoming->body);
             operation.incoming->in_flight--;
         }

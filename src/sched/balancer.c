@@ -39,7 +39,7 @@ static struct task *find(struct balancer *b, uint64_t number)
 
 static void forget(struct balancer *b, struct task *task)
 {
-    HASH_DEL(b->tasks, task);
+    HASH_DEL(b->tasks, task); /* NOLINT(clang-analyzer-unix.Malloc): uthash's links confuse it */
     ipp_frames_clear(&task->frames);
     free(task);
 }

@@ -118,7 +118,7 @@ static int take_ports(int ports[WIRE_CHANNELS], const json_t *file, ipp_err_t *e
 /* What only we write. A pid of 0 or less must not get out: kill() would take it for a group. */
 static int take_ours(wire_connection_t *c, const json_t *ours, ipp_err_t *err)
 {
-    int pid;
+    int pid = 0;
     if (!json_is_object(ours))
         return ipp_err(err, EBADMSG, "key \"ippmpi\": not an object: another program's file?");
     if (take_integer(&pid, ours, "pid", 1, INT_MAX, err) < 0 ||

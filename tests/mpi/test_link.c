@@ -122,7 +122,7 @@ START_TEST(every_size_arrives_in_order)
                 continue;
             const size_t three[] = { sizes[i], 17, sizes[(i + 5) % count] };
             send_numbered(to, LINK_DATA, i, three, 3);
-            send_numbered(to, LINK_CONTROL, i, three + 1, i % 2);
+            send_numbered(to, LINK_CONTROL, i, three + 1, (size_t)i % 2);
         }
     wait_for(&inbox.received, (size - 1) * count * 2);
 }

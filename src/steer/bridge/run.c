@@ -201,7 +201,9 @@ static int broadcast_targets(struct bridge *b, const wire_msg_t *msg, const stru
     size_t i;
     json_t *item;
     bool *taken = calloc((size_t)b->engine_count, sizeof *taken);
-    int count = taken && json_is_array(targets) ? 0 : -1;
+    int count = 0;
+    if (!taken)
+        abort();
     json_array_foreach(targets, i, item)
     {
         const char *uuid = json_string_value(json_array_get(item, 0));

@@ -1,0 +1,57 @@
+# Three floors: unit (no MPI, no sockets), mpi (a few ranks), system (whole clusters).
+if HAVE_CHECK
+unit_tests = \
+    tests/unit/test_base tests/unit/test_connection tests/unit/test_sched tests/unit/test_sched_model \
+    tests/unit/test_wire
+mpi_tests = tests/mpi/test_link
+check_PROGRAMS += $(unit_tests) $(mpi_tests)
+TESTS += $(unit_tests)
+
+tests_unit_test_base_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_base_LDADD = libbase.la $(CHECK_LIBS)
+tests_unit_test_connection_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_connection_LDADD = libwire.la libbase.la $(JANSSON_LIBS) $(CHECK_LIBS)
+tests_unit_test_sched_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_sched_LDADD = libsched.la $(CHECK_LIBS)
+tests_unit_test_sched_model_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_sched_model_LDADD = libsched.la $(CHECK_LIBS)
+tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_wire_LDADD = libwire.la libbase.la $(JANSSON_LIBS) $(CHECK_LIBS)
+tests_mpi_test_link_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_mpi_test_link_LDADD = liblink.la libbase.la $(CHECK_LIBS)
+endif
+
+check_PROGRAMS += tests/fuzz/replay_wire
+tests_fuzz_replay_wire_SOURCES = %reldir%/fuzz/fuzz_wire.c %reldir%/fuzz/replay.c
+tests_fuzz_replay_wire_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_replay_wire_LDADD = libwire.la libbase.la $(JANSSON_LIBS)
+dist_check_SCRIPTS = tests/fuzz/replay_wire.test
+TESTS += tests/fuzz/replay_wire.test
+EXTRA_DIST += %reldir%/fuzz/seed_wire.py %reldir%/fuzz/corpus_wire %reldir%/golden docs/protocol.md
+
+dist_check_SCRIPTS += tests/mpi/link.test
+EXTRA_DIST += %reldir%/system
+
+# The bigger floors, by name. Each is one run of the same test driver or of pytest.
+.PHONY: check-mpi check-system check-sanitize check-valgrind
+
+check-mpi: $(check_PROGRAMS)
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/mpi/link.test \
+	    AM_TESTS_ENVIRONMENT='MPIRUN=$(MPIRUN); MPI_FLAVOUR=$(MPI_FLAVOUR); export MPIRUN MPI_FLAVOUR;'
+
+check-system: all
+	BUILD_DIR=$(abs_top_builddir) IPP_TEST_MPI=$(MPI_FLAVOUR) IPPMPI_PYTHON=$(abs_top_srcdir)/python \
+	    $(PYTHON3) -B -m pytest -q -W ignore $(abs_top_srcdir)/tests/system
+
+# In a build tree of --enable-sanitizers.
+check-sanitize: $(check_PROGRAMS)
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests) tests/fuzz/replay_wire.test tests/mpi/link.test' \
+	    AM_TESTS_ENVIRONMENT='MPIRUN=$(MPIRUN); MPI_FLAVOUR=$(MPI_FLAVOUR); export MPIRUN MPI_FLAVOUR;'
+
+check-valgrind: $(check_PROGRAMS)
+	$(AM_V_at)for program in $(unit_tests); do \
+	    srcdir=$(srcdir) IPP_TEST_EVENTS=20000 CK_FORK=no $(LIBTOOL) --mode=execute \
+	        valgrind -q --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite ./$$program || exit 1; \
+	done
+
+include %reldir%/lint/Local.mk
