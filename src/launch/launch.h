@@ -78,6 +78,8 @@ void states_free(struct state *states, size_t count);
 /* A pidfd for `pid` if it carries the mark, else -1 with errno ESRCH: it has ended, or is another
  * process by now. */
 int proc_open(pid_t pid, const char *mark);
+/* A pidfd for a child just spawned, once others can see its mark or it has ended. */
+int proc_open_child(pid_t pid, const char *mark);
 bool proc_lives(pid_t pid, const char *mark);
 /* Whether the command line of a living process holds `name`. */
 bool proc_is_program(pid_t pid, const char *name);

@@ -64,6 +64,15 @@ int proc_open(pid_t pid, const char *mark)
     return -1;
 }
 
+/* Between posix_spawn's return and the end of exec the kernel shows an empty environment. */
+int proc_open_child(pid_t pid, const char *mark)
+{
+    int pidfd = pidfd_for(pid);
+    while (pidfd >= 0 && !has_mark(pid, mark) && !proc_wait(pidfd, 1))
+        ;
+    return pidfd;
+}
+
 bool proc_lives(pid_t pid, const char *mark)
 {
     int pidfd = proc_open(pid, mark);

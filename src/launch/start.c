@@ -222,8 +222,8 @@ static int launch(struct start *start, json_t *command, ipp_err_t *err)
         block_signals(start, &mask, err) < 0 ||
         run(command, start->paths.log, &mask, &pid, err) < 0)
         return -1;
+    start->mpirun = proc_open_child(pid, mark);
     int result = remember(start, command, mark, pid, err);
-    start->mpirun = proc_open(pid, mark);
     if (result < 0)
         proc_kill_marked(mark, 0);
     return result;

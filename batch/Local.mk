@@ -1,0 +1,3 @@
+batchdir = $(pkgdatadir)/batch
+dist_batch_DATA = \
+    %reldir%/pbs/ipp-engine.pbs %reldir%/sge/ipp-engine.sge %reldir%/slurm/ipp-engine.sbatch
