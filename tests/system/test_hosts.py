@@ -138,3 +138,4 @@ def test_a_host_falls_silent(spanning: SpanningCluster) -> None:
     ename, others = lines_of(client, "cut\n")
     assert ename == "EngineError"
     assert others == str(["alive"] * ENGINES_HERE)
+    hosts("mend", "2")  # those given up for dead find the bridge gone and leave
