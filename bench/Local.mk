@@ -1,0 +1,15 @@
+# bench/run measures us beside ipyparallel; sched_bench (make bench/sched_bench) the scheduler alone.
+EXTRA_PROGRAMS = bench/sched_bench
+bench_sched_bench_SOURCES = %reldir%/sched_bench.c
+bench_sched_bench_LDADD = libsched.la
+CLEANFILES += bench/sched_bench$(EXEEXT)
+EXTRA_DIST += \
+    %reldir%/run \
+    %reldir%/ippmpi_bench/__init__.py \
+    %reldir%/ippmpi_bench/bulk.py \
+    %reldir%/ippmpi_bench/calls.py \
+    %reldir%/ippmpi_bench/footprint.py \
+    %reldir%/ippmpi_bench/main.py \
+    %reldir%/ippmpi_bench/scaling.py \
+    %reldir%/ippmpi_bench/sides.py \
+    %reldir%/ippmpi_bench/table.py
