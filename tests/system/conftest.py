@@ -26,6 +26,15 @@ LIMIT_SECONDS = 60
 LOG_TAIL = 12000
 
 
+def pytest_configure() -> None:
+    """A run that is told to end takes its clusters with it."""
+
+    def on_sigterm(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name, backend in (("ours_only", "ours"), ("peer_only", "peer")):
