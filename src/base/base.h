@@ -54,6 +54,9 @@ typedef void (*ipp_frame_free_fn)(void *data, void *arg);
 
 /* All return a frame with one reference, or NULL with errno ENOMEM. */
 ipp_frame_t *ipp_frame_alloc(size_t size); /* contents unset; write through ipp_frame_data */
+/* Large frames get mappings of their own, given back to the system at once; from now on let them
+ * come from the heap, for a process that keeps its heap's memory. Call before threads start. */
+void ipp_frame_use_heap(void);
 ipp_frame_t *ipp_frame_copy(const void *data, size_t size);
 /* Borrows `data` until the last reference goes, then calls free_fn(data, arg) on whichever thread
  * dropped it. */

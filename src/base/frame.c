@@ -5,6 +5,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* From this size on frames get mappings of their own, in huge pages where the kernel has them:
+ * faulting a gigabyte in by small pages costs several times as much as copying it. */
+#define MAPPED_BYTES ((size_t)4 << 20)
 
 struct ipp_frame {
     atomic_int references;
@@ -32,14 +37,38 @@ static ipp_frame_t *frame_new(size_t inline_size)
     return frame;
 }
 
+static void unmap(void *data, void *size)
+{
+    munmap(data, (size_t)(uintptr_t)size);
+}
+
+static ipp_frame_t *frame_mapped(size_t size)
+{
+    void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED)
+        return NULL;
+    madvise(data, size, MADV_HUGEPAGE); /* a kernel without them says no, which is fine */
+    ipp_frame_t *frame = ipp_frame_adopt(data, size, unmap, (void *)(uintptr_t)size);
+    if (!frame)
+        munmap(data, size);
+    return frame;
+}
+
+static bool use_heap;
+
+void ipp_frame_use_heap(void)
+{
+    use_heap = true;
+}
+
 ipp_frame_t *ipp_frame_alloc(size_t size)
 {
-    return frame_new(size);
+    return size >= MAPPED_BYTES && !use_heap ? frame_mapped(size) : frame_new(size);
 }
 
 ipp_frame_t *ipp_frame_copy(const void *data, size_t size)
 {
-    ipp_frame_t *frame = frame_new(size);
+    ipp_frame_t *frame = ipp_frame_alloc(size);
     if (frame && size > 0)
         memcpy(frame->data, data, size);
     return frame;

@@ -74,10 +74,28 @@ static error_t read_bind(struct argp_state *state, ipp_options_t *options, const
     return EINVAL;
 }
 
+/* Before MPI_Init launchers tell a rank by the environment: what is wrong is said once, not by each
+ * rank. */
+static bool speaks_for_the_job(void)
+{
+    static const char *const rank_names[] = { "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK",
+                                              "SLURM_PROCID" };
+    for (size_t i = 0; i < sizeof rank_names / sizeof *rank_names; i++) {
+        const char *rank = getenv(rank_names[i]);
+        if (rank)
+            return strcmp(rank, "0") == 0;
+    }
+    return true;
+}
+
 static error_t read_option(int key, char *value, struct argp_state *state)
 {
     ipp_options_t *options = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        if (!speaks_for_the_job())
+            state->out_stream = state->err_stream = fopen("/dev/null", "w");
+        return 0;
     case OPT_CLUSTER_ID:
         options->cluster_id = value;
         return 0;
@@ -113,20 +131,6 @@ static error_t read_option(int key, char *value, struct argp_state *state)
     }
 }
 
-/* Before MPI_Init launchers tell a rank by the environment: what is wrong is said once, not by each
- * rank. */
-static bool speaks_for_the_job(void)
-{
-    static const char *const rank_names[] = { "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK",
-                                              "SLURM_PROCID" };
-    for (size_t i = 0; i < sizeof rank_names / sizeof *rank_names; i++) {
-        const char *rank = getenv(rank_names[i]);
-        if (rank)
-            return strcmp(rank, "0") == 0;
-    }
-    return true;
-}
-
 int main(int argc, char **argv)
 {
     static const struct argp parser = { option_table,
@@ -142,7 +146,7 @@ int main(int argc, char **argv)
                                         NULL };
     ipp_options_t options = { .prefetch = 1 };
     argp_err_exit_status = 2;
-    if (argp_parse(&parser, argc, argv, speaks_for_the_job() ? 0 : ARGP_SILENT, NULL, &options))
+    if (argp_parse(&parser, argc, argv, speaks_for_the_job() ? 0 : ARGP_NO_ERRS, NULL, &options))
         return argp_err_exit_status;
     return ipp_serve(&argc, &argv, &options);
 }

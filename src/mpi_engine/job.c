@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * The job: MPI, the role of each rank, and the end. */
 #include <mpi.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,9 @@
 #include "mpi_engine/world.h"
 #include "sched/balancer.h"
 #include "steer/bridge/bridge.h"
+
+/* MPI_Finalize takes milliseconds where all ranks are there. */
+#define FINALIZE_SECONDS 5
 
 const char *ipp_version(void)
 {
@@ -40,6 +44,27 @@ static int refuse(int rank, const char *text)
     return 2;
 }
 
+static int code_at_alarm;
+
+static void give_up_on_mpi(int sig)
+{
+    (void)sig;
+    _exit(code_at_alarm);
+}
+
+/* When a launcher kills some of the ranks while they leave, the others would wait in MPI_Finalize
+ * for ever. */
+static void finalize_in_time(int exit_code)
+{
+    code_at_alarm = exit_code;
+    struct sigaction action = { .sa_handler = give_up_on_mpi };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    alarm(FINALIZE_SECONDS);
+    MPI_Finalize();
+    alarm(0);
+}
+
 static int serve_role(link_t *link, const ipp_options_t *options)
 {
     int rank = link_rank(link);
@@ -61,7 +86,7 @@ static int serve_role(link_t *link, const ipp_options_t *options)
     }
     link_destroy(link);
     world_free();
-    MPI_Finalize();
+    finalize_in_time(exit_code);
     return exit_code;
 }
 

@@ -68,8 +68,8 @@ static void request_object_free(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     struct request *r = ((struct request_object *)self)->request;
     if (r) { /* dropped without an answer: it still gets one */
-        Py_BEGIN_ALLOW_THREADS request_reply_error(the_engine, r, "EngineError",
-                                                   "the engine gave no answer");
+        Py_BEGIN_ALLOW_THREADS
+        request_reply_error(the_engine, r, "EngineError", "the engine gave no answer");
         request_free(r);
         Py_END_ALLOW_THREADS
     }
@@ -113,7 +113,8 @@ static void say_hello(void)
     snprintf(about.version, sizeof about.version, "%.*s", (int)strcspn(Py_GetVersion(), " "),
              Py_GetVersion());
     snprintf(about.executable, sizeof about.executable, "%s", path ? path : "");
-    Py_BEGIN_ALLOW_THREADS engine_hello(the_engine, &about);
+    Py_BEGIN_ALLOW_THREADS
+    engine_hello(the_engine, &about);
     Py_END_ALLOW_THREADS
 }
 
@@ -126,8 +127,10 @@ static PyObject *next_request(PyObject *module, PyObject *unused)
     if (!the_engine->hello_sent)
         say_hello();
     do {
-        Py_BEGIN_ALLOW_THREADS event = run_queue_pop(the_engine->queue, &request);
-        Py_END_ALLOW_THREADS buffers_collect();
+        Py_BEGIN_ALLOW_THREADS
+        event = run_queue_pop(the_engine->queue, &request);
+        Py_END_ALLOW_THREADS
+        buffers_collect();
     } while (event == QUEUE_NUDGED);
     if (event == QUEUE_CLOSED)
         Py_RETURN_NONE;
@@ -139,8 +142,11 @@ static PyObject *next_request(PyObject *module, PyObject *unused)
     if (world_handle && world_changed()) /* between requests: no user code uses it now */
         world_store(world_handle);
     ipp_date(request->started);
-    Py_BEGIN_ALLOW_THREADS output_attribute(the_engine->output, request);
-    Py_END_ALLOW_THREADS return (PyObject *)object;
+    Py_BEGIN_ALLOW_THREADS
+    output_attribute(the_engine->output, request);
+    engine_set_running(the_engine, true);
+    Py_END_ALLOW_THREADS
+    return (PyObject *)object;
 }
 
 static int parse_status(const char *name)
@@ -171,10 +177,13 @@ static PyObject *reply(PyObject *module, PyObject *args)
         return NULL;
     }
     ((struct request_object *)object)->request = NULL;
-    Py_BEGIN_ALLOW_THREADS output_flush(the_engine->output);
+    Py_BEGIN_ALLOW_THREADS
+    engine_set_running(the_engine, false);
+    output_flush(the_engine->output);
     request_reply(the_engine, request, (enum link_status)status, content_frame, &frames);
     request_free(request);
-    Py_END_ALLOW_THREADS buffers_collect();
+    Py_END_ALLOW_THREADS
+    buffers_collect();
     Py_RETURN_NONE;
 }
 
@@ -195,9 +204,10 @@ static PyObject *publish(PyObject *module, PyObject *args)
         free(type);
         return PyErr_Occurred() ? NULL : PyErr_NoMemory();
     }
-    Py_BEGIN_ALLOW_THREADS output_publish(the_engine->output, type, content_frame, metadata_frame,
-                                          &frames);
-    Py_END_ALLOW_THREADS free(type);
+    Py_BEGIN_ALLOW_THREADS
+    output_publish(the_engine->output, type, content_frame, metadata_frame, &frames);
+    Py_END_ALLOW_THREADS
+    free(type);
     Py_RETURN_NONE;
 }
 
@@ -216,8 +226,10 @@ static PyObject *write_text(PyObject *module, PyObject *args)
     text = PyBytes_AS_STRING(bytes);
     size = PyBytes_GET_SIZE(bytes);
     int which = strcmp(name, "stderr") == 0 ? 2 : 1;
-    Py_BEGIN_ALLOW_THREADS output_write(the_engine->output, which, text, (size_t)size);
-    Py_END_ALLOW_THREADS Py_DECREF(bytes);
+    Py_BEGIN_ALLOW_THREADS
+    output_write(the_engine->output, which, text, (size_t)size);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(bytes);
     Py_RETURN_NONE;
 }
 
@@ -225,8 +237,10 @@ static PyObject *flush(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    Py_BEGIN_ALLOW_THREADS output_flush(the_engine->output);
-    Py_END_ALLOW_THREADS Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS
+    output_flush(the_engine->output);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
 }
 
 static PyObject *adopt_world(PyObject *module, PyObject *address)

@@ -146,7 +146,8 @@ static void on_abort(struct balancer *b, uint64_t number)
     if (engine < 0)
         return;
     struct link_envelope envelope = { .kind = LINK_ABORT, .engine = engine, .request = number };
-    link_send(b->link, engine + IPP_SERVICE_RANKS, LINK_CONTROL, &envelope, NULL);
+    link_send(b->link, engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope,
+              NULL); /* behind the task */
 }
 
 struct listing {

@@ -3,6 +3,8 @@
 #include "steer/bridge/bridge.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +14,31 @@
 #define SIGNATURES_KEPT 65536
 /* What is still to be sent to clients when the bridge ends has this long. */
 #define LINGER_MS 300
+
+/* Large messages come and go in bursts, and fresh memory costs more than copying: what they used is
+ * kept for so long after the last one, then given back. */
+#define KEEP_MEMORY_MS 5000
+
+static void keep_memory(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    ipp_frame_use_heap();
+}
+
+/* Returns ms until it is due, -1 when there is nothing to give back. */
+static int memory_tick(struct bridge *b)
+{
+    if (b->last_bulk_ms == 0)
+        return -1;
+    int64_t left = b->last_bulk_ms + KEEP_MEMORY_MS - ipp_now_ms();
+    if (left > 0)
+        return (int)left;
+    b->last_bulk_ms = 0;
+    malloc_trim(0);
+    return -1;
+}
 
 static int sooner(int a, int b)
 {
@@ -23,7 +50,7 @@ static void serve(struct bridge *b, bool (*stop_asked)(void))
     while (b->phase != PHASE_LEFT) {
         if (stop_asked())
             life_stop(b, 0, "a signal asked for it");
-        int timeout = sooner(life_tick(b), engines_tick(b));
+        int timeout = sooner(sooner(life_tick(b), engines_tick(b)), memory_tick(b));
         if (b->phase == PHASE_LEFT)
             break;
         if (link_progress(b->link))
@@ -81,6 +108,7 @@ bool bridge_run(link_t *link, const ipp_options_t *options, bool (*stop_asked)(v
 {
     struct bridge b = { .link = link, .options = options };
     ipp_err_t err = { "" };
+    keep_memory();
     ranks_set_handlers(&b);
     int opened = open_bridge(&b, &err);
     if (!b.stopped)

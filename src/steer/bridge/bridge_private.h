@@ -13,6 +13,8 @@
 
 #define BALANCER_RANK 1
 #define ANY_ENGINE (-1)
+/* A message of this size counts as bulk: see keep_memory in bridge.c. */
+#define BULK_BYTES ((size_t)1 << 20)
 
 /* ---- engines ---- */
 
@@ -88,6 +90,7 @@ struct bridge {
     struct aborted_early *aborted_early; /* ring of msg_ids: control.c */
 
     int64_t last_work_ms;   /* for --idle-timeout */
+    int64_t last_bulk_ms;   /* when a large message came; 0: its memory has been given back */
     int64_t empty_since_ms; /* the last engine was shut down; 0: there are some */
     int64_t stop_deadline_ms;
     int stopped_count;

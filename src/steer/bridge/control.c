@@ -53,7 +53,8 @@ static void send_abort(struct bridge *b, int engine, uint64_t number)
 {
     struct link_envelope envelope = { .kind = LINK_ABORT, .engine = engine, .request = number };
     int rank = engine == ANY_ENGINE ? BALANCER_RANK : engine + IPP_SERVICE_RANKS;
-    link_send(b->link, rank, LINK_CONTROL, &envelope, NULL);
+    /* On the data lane, behind the request: one that is still on its way must not escape. */
+    link_send(b->link, rank, LINK_DATA, &envelope, NULL);
 }
 
 /* The request that `msg_id` names; of a broadcast copy, "ORIGINAL_UUID", *engine becomes the one it

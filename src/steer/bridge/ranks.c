@@ -21,6 +21,8 @@ static void on_reply(struct bridge *b, struct link_message *msg)
         engine_completed(&b->engines[id], p->msg_id);
     if (part->engine == ANY_ENGINE)
         part->engine = id;
+    if (ipp_frames_bytes(&msg->frames) >= BULK_BYTES)
+        b->last_bulk_ms = ipp_now_ms();
     answer_part(b, p, part, &msg->frames);
 }
 

@@ -67,6 +67,8 @@ static void take(struct bridge *b, enum wire_channel channel, ipp_frames_t *fram
         drop(b, channel, "it has no sender");
     else {
         b->last_work_ms = ipp_now_ms();
+        if (ipp_frames_bytes(&msg.buffers) >= BULK_BYTES)
+            b->last_bulk_ms = b->last_work_ms;
         dispatch(b, channel, &msg);
     }
     wire_msg_clear(&msg);
