@@ -19,7 +19,8 @@
 /* How long a sleeper trusts its bells: Unix datagrams are not lost, UDP may be. */
 #define SLEEP_LOCAL_MS 1000
 #define SLEEP_REMOTE_MS 100
-/* While MPI is busy for us: passes without news that only yield, then naps of 1, 2, 4 ... ms. */
+/* While MPI is busy for us: passes without news that only yield, where there is a core for each
+ * rank; then naps of 1, 2, 4 ... ms, which bells cut short. */
 #define YIELD_PASSES 50
 #define NAP_MAX_MS 64
 
@@ -78,15 +79,18 @@ static int meet_peers(link_t *link, ipp_err_t *err)
     if (!all)
         abort();
     MPI_Allgather(&mine, sizeof mine, MPI_BYTE, all, sizeof mine, MPI_BYTE, link->comm);
+    long here = 0;
     link->all_same_host = true;
     for (int i = 0; i < link->size; i++) {
         struct peer *peer = &link->peers[i];
         peer->address = all[i];
         peer->same_host = bell_same_host(&mine, &all[i]);
         link->all_same_host &= peer->same_host;
+        here += peer->same_host;
         for (int lane = 0; lane < LINK_LANES; lane++)
             peer->expected[lane] = 1;
     }
+    link->yield_passes = here <= sysconf(_SC_NPROCESSORS_ONLN) ? YIELD_PASSES : 0;
     link->lifeline = lifeline_create(link->comm, all, err);
     free(all);
     return link->lifeline ? 0 : -1;
@@ -198,6 +202,18 @@ static int post_one(link_t *link, int to, enum link_lane lane, const struct link
     return result;
 }
 
+/* Leaves the lock after something was posted. What MPI could not send at once is the driver's
+ * business. */
+static void hand_over(link_t *link)
+{
+    operations_test(link);
+    bool unfinished = link->operation_count > 0 || link->ready_head;
+    bool driving = pthread_equal(link->driver, pthread_self());
+    unlock_and_ring(link);
+    if (unfinished && !driving)
+        link_wake(link);
+}
+
 int link_send(link_t *link, int to, enum link_lane lane, const struct link_envelope *envelope,
               ipp_frames_t *frames)
 {
@@ -207,10 +223,7 @@ int link_send(link_t *link, int to, enum link_lane lane, const struct link_envel
         errno = ESRCH;
     else
         result = post_one(link, to, lane, envelope, frames);
-    bool unfinished = link->operation_count > 0;
-    unlock_and_ring(link);
-    if (unfinished)
-        link_wake(link); /* MPI may need its driver to get the rest out */
+    hand_over(link);
     if (frames)
         ipp_frames_clear(frames);
     return result;
@@ -225,8 +238,7 @@ int link_multicast(link_t *link, const int *ranks, size_t count, enum link_lane 
     if (body)
         result = multicast_start(link, body, ranks, count);
     body_unref(body);
-    unlock_and_ring(link);
-    link_wake(link);
+    hand_over(link);
     if (frames)
         ipp_frames_clear(frames);
     return result;
@@ -294,6 +306,7 @@ bool link_progress(link_t *link)
                                readable */
     bool happened = report_lost(link);
     pthread_mutex_lock(&link->mutex);
+    link->driver = pthread_self();
     for (int probe = 0; probe < PROBES_BEFORE_SLEEP; probe++) {
         if (incoming_probe(link)) {
             happened = true;
@@ -319,7 +332,7 @@ int link_timeout(link_t *link)
     pthread_mutex_lock(&link->mutex);
     int timeout = link->all_same_host ? SLEEP_LOCAL_MS : SLEEP_REMOTE_MS;
     if (link->operation_count > 0) {
-        int naps = link->quiet_passes - YIELD_PASSES;
+        int naps = link->quiet_passes - link->yield_passes;
         timeout = naps <= 0 ? 0 : naps >= 6 ? NAP_MAX_MS : 1 << naps;
     }
     pthread_mutex_unlock(&link->mutex);

@@ -118,7 +118,8 @@ struct link {
     int *completed;
     MPI_Status *statuses; /* not read: MPICH's prototypes make gcc doubt MPI_STATUSES_IGNORE */
     int operation_count, operation_capacity;
-    int quiet_passes;
+    int quiet_passes, yield_passes;
+    pthread_t driver; /* who called link_progress last */
 
     struct incoming *ready_head, *ready_tail;
     struct retained *retained_head, *retained_tail;

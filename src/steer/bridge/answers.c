@@ -52,13 +52,22 @@ static bool compose(struct bridge *b, ipp_frames_t *frames, const char *msg_type
     return false;
 }
 
+static void send_published(struct bridge *b, enum wire_channel channel, ipp_frame_t *topic,
+                           ipp_frames_t *frames)
+{
+    if (channel == WIRE_IOPUB)
+        gate_publish(b, topic, frames);
+    else
+        answer_send(b, channel, topic, frames);
+}
+
 void publish(struct bridge *b, enum wire_channel channel, const char *topic, const char *msg_type,
              ipp_frame_t *parent, json_t *content)
 {
     ipp_frames_t frames = { 0 };
     ipp_frame_t *topic_frame = ipp_frame_copy(topic, strlen(topic));
     if (compose(b, &frames, msg_type, parent, json_object(), content) && topic_frame)
-        answer_send(b, channel, topic_frame, &frames);
+        send_published(b, channel, topic_frame, &frames);
     ipp_frames_clear(&frames);
     ipp_frame_unref(topic_frame);
 }

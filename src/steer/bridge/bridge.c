@@ -50,7 +50,8 @@ static void serve(struct bridge *b, bool (*stop_asked)(void))
     while (b->phase != PHASE_LEFT) {
         if (stop_asked())
             life_stop(b, 0, "a signal asked for it");
-        int timeout = sooner(sooner(life_tick(b), engines_tick(b)), memory_tick(b));
+        int timeout =
+            sooner(sooner(life_tick(b), engines_tick(b)), sooner(memory_tick(b), gate_tick(b)));
         if (b->phase == PHASE_LEFT)
             break;
         if (link_progress(b->link))

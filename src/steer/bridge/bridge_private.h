@@ -87,6 +87,7 @@ struct bridge {
     struct pending *by_msg_id;
     uint64_t last_number;
     struct queue_query *queries;
+    struct newcomer *newcomers;          /* gate.c */
     struct aborted_early *aborted_early; /* ring of msg_ids: control.c */
 
     int64_t last_work_ms;   /* for --idle-timeout */
@@ -131,6 +132,15 @@ void publish(struct bridge *b, enum wire_channel channel, const char *topic, con
 /* Puts the parts of a coalescing broadcast together (coalesce.c): frames of the one reply, header
  * first. */
 int coalesce(struct bridge *b, struct pending *pending, ipp_frames_t *out);
+
+/* ---- gate.c: iopub for clients whose subscription is still on its way ---- */
+void gate_expect(struct bridge *b, const char *session);
+void gate_subscribed(struct bridge *b);
+/* Sends [header parent ...] on iopub now, or when its client is ready; empties `frames`. */
+void gate_publish(struct bridge *b, ipp_frame_t *topic, ipp_frames_t *frames);
+/* Returns ms until it must be called again, -1 when nobody is waited for. */
+int gate_tick(struct bridge *b);
+void gate_open(struct bridge *b); /* waits for nobody any more */
 
 /* ---- engines.c ---- */
 int engines_create(struct bridge *b);

@@ -79,6 +79,7 @@ static void tell_clients(struct bridge *b)
         return;
     query_forget_all(b);
     answer_all(b);
+    gate_open(b);
     publish(b, WIRE_NOTIFICATION, "shutdown_notification", "shutdown_notification", NULL,
             json_pack("{s:s}", "status", "ok"));
 }

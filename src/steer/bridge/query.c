@@ -9,6 +9,7 @@
 static void connection(struct bridge *b, const wire_msg_t *msg, const struct wire_op_info *op)
 {
     json_t *engines = json_object(), *about = json_object();
+    gate_expect(b, wire_json_string(msg->header_json, "session", ""));
     for (int id = 0; id < b->engine_count; id++) {
         char key[16];
         snprintf(key, sizeof key, "%d", id);

@@ -33,7 +33,7 @@ static void on_publish(struct bridge *b, struct link_message *msg)
     ipp_frame_t *topic = ipp_frame_ref(msg->frames.at[0]);
     ipp_frames_t rest = { 0 };
     if (ipp_frames_share(&rest, &msg->frames, 1) == 0)
-        answer_send(b, WIRE_IOPUB, topic, &rest);
+        gate_publish(b, topic, &rest);
     ipp_frames_clear(&rest);
     ipp_frame_unref(topic);
 }

@@ -75,11 +75,26 @@ static void take(struct bridge *b, enum wire_channel channel, ipp_frames_t *fram
     ipp_frames_clear(frames);
 }
 
+/* One frame each: 1 and the topic, or 0 when it is withdrawn. */
+static void take_subscriptions(struct bridge *b)
+{
+    ipp_frames_t frames = { 0 };
+    while (sockets_receive(b->sockets, WIRE_IOPUB, &frames)) {
+        const char *said = ipp_frame_data(frames.at[0]);
+        if (ipp_frame_size(frames.at[0]) > 0 && said[0] == 1)
+            gate_subscribed(b);
+        ipp_frames_clear(&frames);
+    }
+}
+
 void route_messages(struct bridge *b, unsigned ready)
 {
     for (int channel = 0; channel < WIRE_CHANNELS; channel++) {
         ipp_frames_t frames = { 0 };
-        for (int n = 0; (ready & 1u << channel) && n < MESSAGES_PER_TURN; n++) {
+        if (channel == WIRE_IOPUB && (ready & 1u << channel))
+            take_subscriptions(b);
+        for (int n = 0; channel != WIRE_IOPUB && (ready & 1u << channel) && n < MESSAGES_PER_TURN;
+             n++) {
             if (!sockets_receive(b->sockets, (enum wire_channel)channel, &frames))
                 break;
             take(b, (enum wire_channel)channel, &frames);

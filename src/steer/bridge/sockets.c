@@ -24,6 +24,12 @@ static bool publishes(int channel)
     return channel == WIRE_IOPUB || channel == WIRE_NOTIFICATION;
 }
 
+/* Subscriptions to iopub are of interest: see gate.c. */
+static int socket_type(int channel)
+{
+    return channel == WIRE_IOPUB ? ZMQ_XPUB : channel == WIRE_NOTIFICATION ? ZMQ_PUB : ZMQ_ROUTER;
+}
+
 /* A frame that claims more than half of the machine's memory is no frame. */
 static int64_t largest_frame(void)
 {
@@ -43,6 +49,9 @@ static int configure(void *socket, int channel)
     /* Replies are bounded by the requests they answer: none is dropped. Requests wait in the
      * kernel, then at the client. */
     bad |= set_int(socket, ZMQ_SNDHWM, publishes(channel) ? PUBLISH_QUEUE : 0);
+    if (channel == WIRE_IOPUB)
+        bad |=
+            set_int(socket, ZMQ_XPUB_VERBOSE, 1); /* each one, also of a topic that others have */
     if (!publishes(channel))
         bad |= set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
     return bad;
@@ -52,7 +61,7 @@ static int bind_channel(sockets_t *s, int channel, const char *ip, int *port, ip
 {
     char endpoint[300];
     size_t size = sizeof endpoint;
-    s->at[channel] = zmq_socket(s->context, publishes(channel) ? ZMQ_PUB : ZMQ_ROUTER);
+    s->at[channel] = zmq_socket(s->context, socket_type(channel));
     if (!s->at[channel] || configure(s->at[channel], channel) < 0)
         return ipp_err(err, errno, "cannot make a socket: %s", zmq_strerror(errno));
     snprintf(endpoint, sizeof endpoint, "tcp://%s:*", ip);
@@ -103,7 +112,7 @@ unsigned sockets_poll(sockets_t *s, int fd, int timeout_ms)
     zmq_pollitem_t items[WIRE_CHANNELS + 1];
     int count = 0, channels[WIRE_CHANNELS];
     for (int channel = 0; channel < WIRE_CHANNELS; channel++) {
-        if (publishes(channel))
+        if (channel == WIRE_NOTIFICATION) /* nothing comes in there */
             continue;
         channels[count] = channel;
         items[count++] = (zmq_pollitem_t){ .socket = s->at[channel], .events = ZMQ_POLLIN };
