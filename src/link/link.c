@@ -300,25 +300,26 @@ static bool report_lost(link_t *link)
     return any;
 }
 
-bool link_progress(link_t *link)
+static bool progress_once(link_t *link)
 {
-    bell_drain(link->bell); /* before looking: a bell that rings from here on keeps the descriptor
-                               readable */
-    bool happened = report_lost(link);
     pthread_mutex_lock(&link->mutex);
     link->driver = pthread_self();
-    for (int probe = 0; probe < PROBES_BEFORE_SLEEP; probe++) {
-        if (incoming_probe(link)) {
-            happened = true;
-            probe = -1;
-        }
-        if (operations_test(link))
-            happened = true;
-    }
+    bool happened = incoming_probe(link);
+    if (operations_test(link))
+        happened = true;
     if (deliver_ready(link))
         happened = true;
     link->quiet_passes = happened ? 0 : link->quiet_passes + 1;
     unlock_and_ring(link);
+    return happened;
+}
+
+bool link_progress(link_t *link)
+{
+    bell_drain(link->bell); /* before looking: a bell from here on keeps the descriptor readable */
+    bool happened = report_lost(link);
+    for (int probe = 0; probe < PROBES_BEFORE_SLEEP && !happened; probe++)
+        happened = progress_once(link);
     return happened;
 }
 

@@ -207,13 +207,14 @@ void *comm_thread(void *arg)
     struct engine *engine = arg;
     struct link_handlers handlers = { .deliver = deliver, .lost = lost };
     link_set_handlers(engine->link, &handlers, &comm);
+    bool busy = false;
     while (!comm.leave) {
         if (stop_signal_seen() && !comm.stop_asked) {
             send_to_bridge(engine, LINK_STOP);
             comm.stop_asked = true;
         }
-        int timeout = sooner(output_tick(engine->output), stop_step(&comm));
-        link_wait(engine->link, timeout < 0 ? INT32_MAX : timeout);
+        int timeout = sooner(output_tick(engine->output, !busy), stop_step(&comm));
+        busy = link_wait(engine->link, timeout < 0 ? INT32_MAX : timeout);
     }
     if (!atomic_load(&engine->main_done)) /* user code is stuck where no interrupt reaches it */
         _exit(0);

@@ -76,8 +76,10 @@ void output_write(struct output *output, int which /* 1 stdout, 2 stderr */, con
                   size_t size);
 /* Sends all that was written, by whatever way, up to now. */
 void output_flush(struct output *output);
-/* Comm thread: sends what is due; returns ms until something will be, -1: nothing waits. */
-int output_tick(struct output *output);
+/* Comm thread: sends what is due; returns ms until something will be, -1: nothing waits. `look`:
+ * the pipes may have something, which costs two system calls; without it they are read now and
+ * then. */
+int output_tick(struct output *output, bool look);
 /* Sends one iopub message of the current request, after all output that precedes it. */
 void output_publish(struct output *output, const char *msg_type, ipp_frame_t *content,
                     ipp_frame_t *metadata, ipp_frames_t *buffers);

@@ -31,7 +31,8 @@ struct output {
     struct stream streams[2];
     ipp_frame_t *parent; /* header of the request that output belongs to; NULL before the first */
     uint64_t number;
-    int64_t due_ms; /* 0: nothing waits */
+    int64_t due_ms;    /* 0: nothing waits */
+    int64_t looked_ms; /* when the comm thread last read the pipes */
 };
 
 /* In a child that user code forked there is no comm thread: it writes into the pipes, which the
@@ -148,13 +149,17 @@ void output_flush(struct output *output)
     pthread_mutex_unlock(&output->mutex);
 }
 
-int output_tick(struct output *output)
+int output_tick(struct output *output, bool look)
 {
     int left = -1;
     pthread_mutex_lock(&output->mutex);
-    read_pipes(output);
+    int64_t now = ipp_now_ms();
+    if (look || now - output->looked_ms >= SEND_AFTER_MS) {
+        read_pipes(output);
+        output->looked_ms = now;
+    }
     if (output->due_ms != 0) {
-        left = (int)(output->due_ms - ipp_now_ms());
+        left = (int)(output->due_ms - now);
         if (left <= 0) {
             send_all(output);
             left = -1;

@@ -42,8 +42,8 @@ void run_queue_push(struct run_queue *queue, struct request *request, bool in_fr
         queue->head = request;
     else
         queue->tail = queue->tail->next = request;
-    pthread_cond_signal(&queue->changed);
     pthread_mutex_unlock(&queue->mutex);
+    pthread_cond_signal(&queue->changed); /* outside: who wakes finds the mutex free */
 }
 
 static struct request *unlink_from(struct run_queue *queue, struct request *previous,
