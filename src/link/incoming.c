@@ -206,6 +206,8 @@ static void take_head(link_t *link, int from, const char *bytes, size_t size)
         deliver_in_order(link, origin, lane);
 }
 
+/* Without the lock while MPI looks: where ranks share cores it yields the processor when it finds
+ * nothing. */
 bool incoming_probe(link_t *link)
 {
     bool happened = false;
@@ -222,8 +224,10 @@ bool incoming_probe(link_t *link)
         if (!bytes)
             abort();
         MPI_Mrecv(bytes, count, MPI_BYTE, &message, MPI_STATUS_IGNORE);
+        pthread_mutex_lock(&link->mutex);
         if (!link->peers[status.MPI_SOURCE].lost)
             take_head(link, status.MPI_SOURCE, bytes, (size_t)count);
+        pthread_mutex_unlock(&link->mutex);
         if (bytes != few)
             free(bytes);
     }

@@ -302,9 +302,9 @@ static bool report_lost(link_t *link)
 
 static bool progress_once(link_t *link)
 {
+    bool happened = incoming_probe(link);
     pthread_mutex_lock(&link->mutex);
     link->driver = pthread_self();
-    bool happened = incoming_probe(link);
     if (operations_test(link))
         happened = true;
     if (deliver_ready(link))

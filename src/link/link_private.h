@@ -167,7 +167,7 @@ void outgoing_done(link_t *link, struct operation *operation);
 void outgoing_drop_all(link_t *link, int to);
 
 /* incoming.c */
-bool incoming_probe(link_t *link);
+bool incoming_probe(link_t *link); /* takes the lock itself */
 void incoming_done(link_t *link, struct operation *operation);
 void incoming_drop_all(link_t *link, int from);
 void incoming_free(struct incoming *incoming);

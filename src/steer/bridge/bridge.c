@@ -18,6 +18,7 @@
 /* Large messages come and go in bursts, and fresh memory costs more than copying: what they used is
  * kept for so long after the last one, then given back. */
 #define KEEP_MEMORY_MS 5000
+#define KEEP_BYTES ((size_t)16 << 20)
 
 static void keep_memory(void)
 {
@@ -27,17 +28,17 @@ static void keep_memory(void)
     ipp_frame_use_heap();
 }
 
-/* Returns ms until it is due, -1 when there is nothing to give back. */
+/* Gives back what nobody has used for a while, a message that broke off half-way too. Returns ms
+ * until the next look. */
 static int memory_tick(struct bridge *b)
 {
-    if (b->last_bulk_ms == 0)
-        return -1;
-    int64_t left = b->last_bulk_ms + KEEP_MEMORY_MS - ipp_now_ms();
-    if (left > 0)
-        return (int)left;
-    b->last_bulk_ms = 0;
-    malloc_trim(0);
-    return -1;
+    int64_t now = ipp_now_ms();
+    if (now < b->memory_look_ms)
+        return (int)(b->memory_look_ms - now);
+    b->memory_look_ms = now + KEEP_MEMORY_MS;
+    if (now - b->last_bulk_ms >= KEEP_MEMORY_MS && mallinfo2().fordblks >= KEEP_BYTES)
+        malloc_trim(0);
+    return KEEP_MEMORY_MS;
 }
 
 static int sooner(int a, int b)

@@ -91,7 +91,8 @@ struct bridge {
     struct aborted_early *aborted_early; /* ring of msg_ids: control.c */
 
     int64_t last_work_ms;   /* for --idle-timeout */
-    int64_t last_bulk_ms;   /* when a large message came; 0: its memory has been given back */
+    int64_t last_bulk_ms;   /* when a large message came */
+    int64_t memory_look_ms; /* when unused memory is looked for next */
     int64_t empty_since_ms; /* the last engine was shut down; 0: there are some */
     int64_t stop_deadline_ms;
     int stopped_count;
