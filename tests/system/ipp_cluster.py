@@ -17,7 +17,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 START_SECONDS = 30.0
 MPI = os.environ.get("IPP_TEST_MPI", "openmpi")
 # MPICH sends SIGUSR1 to the survivors of a dead rank, and ends the job when a signal kills a rank.
-MPICH_GUARD = ["sh", "-c", 'trap "" USR1; "$0" "$@"; exit $?']
+MPICH_GUARD = ["sh", "-c", 'trap "" USR1; trap : TERM INT; "$0" "$@"; exit $?']
 
 
 def ipp_engine() -> str:
