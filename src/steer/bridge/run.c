@@ -101,6 +101,19 @@ static int task_targets(struct bridge *b, const json_t *metadata, int32_t *out, 
     return count;
 }
 
+/* Seconds, whole or not, as milliseconds; longer than anybody waits is for ever (0). */
+static int64_t read_timeout_ms(const json_t *timeout)
+{
+    double ms = json_number_value(timeout) * 1000;
+    return ms > 1e15 ? 0 : ms < 0 ? -1 : (int64_t)ms;
+}
+
+static int32_t read_retries(const json_t *retries)
+{
+    json_int_t count = json_is_integer(retries) ? json_integer_value(retries) : 0;
+    return count > INT32_MAX ? INT32_MAX : count < 0 ? -1 : (int32_t)count;
+}
+
 static int task_head(struct bridge *b, const wire_msg_t *msg, const json_t *metadata,
                      const struct wire_op_info *op, ipp_frame_t **out)
 {
@@ -111,10 +124,9 @@ static int task_head(struct bridge *b, const wire_msg_t *msg, const json_t *meta
         return -1;
     }
     struct link_task *task = ipp_frame_data(frame);
-    const json_t *retries = json_object_get(metadata, "retries");
     const char *bad = NULL;
-    task->timeout_ms = (int64_t)(json_number_value(json_object_get(metadata, "timeout")) * 1000);
-    task->retries = json_is_integer(retries) ? (int32_t)json_integer_value(retries) : 0;
+    task->timeout_ms = read_timeout_ms(json_object_get(metadata, "timeout"));
+    task->retries = read_retries(json_object_get(metadata, "retries"));
     task->target_count = task_targets(b, metadata, task->targets, &bad);
     if (task->target_count < 0) {
         answer_error(b, WIRE_TASK, msg, op->reply, "EngineError", "no engine is called '%.64s'",
