@@ -100,6 +100,10 @@ static void on_control(struct engine *engine, struct request *request)
     case WIRE_OP_CLEAR:
         run_queue_push(engine->queue, request, true);
         break;
+    case WIRE_OP_ABORT: /* what it names has been taken off the queue by the LINK_ABORTs before it
+                         */
+        reply_ok(engine, request);
+        break;
     case WIRE_OP_SIGNAL:
         on_signal(engine, request);
         break;
@@ -119,7 +123,7 @@ static void on_request(struct engine *engine, struct link_message *msg)
     struct request *request = request_new(engine, msg);
     if (!request)
         ipp_log(IPP_LOG_ERROR, "a request from rank %d is dropped: %s", msg->from, strerror(errno));
-    else if (lane == LINK_CONTROL)
+    else if (lane == LINK_CONTROL || request->envelope.op == WIRE_OP_ABORT)
         on_control(engine, request);
     else if (atomic_load(&engine->retired) || atomic_load(&engine->stopping) ||
              atomic_load(&engine->main_done)) {

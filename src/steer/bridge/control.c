@@ -47,6 +47,26 @@ bool control_take_aborted(struct bridge *b, const char *msg_id)
     return false;
 }
 
+static void forward(struct bridge *b, const wire_msg_t *msg, const struct wire_op_info *op,
+                    const struct engine_entry *engine, enum link_lane lane)
+{
+    struct pending *p = pending_new(b, msg, WIRE_CONTROL, op, &engine->id, 1);
+    ipp_frames_t frames = { 0 };
+    if (!p) {
+        answer_error(b, WIRE_CONTROL, msg, op->reply, "MemoryError",
+                     "the bridge has no memory for this request");
+        return;
+    }
+    ipp_frames_push(&frames, ipp_frame_ref(msg->header));
+    ipp_frames_push(&frames, ipp_frame_ref(msg->parent));
+    ipp_frames_push(&frames, ipp_frame_ref(msg->metadata));
+    ipp_frames_push(&frames, ipp_frame_ref(msg->content));
+    struct link_envelope envelope = {
+        .kind = LINK_REQUEST, .engine = engine->id, .request = p->number, .op = op->op
+    };
+    link_send(b->link, engine->id + IPP_SERVICE_RANKS, lane, &envelope, &frames);
+}
+
 /* ---- abort ---- */
 
 static void send_abort(struct bridge *b, int engine, uint64_t number)
@@ -107,30 +127,9 @@ static void abort_request(struct bridge *b, const wire_msg_t *msg, const struct 
     }
     if (!json_is_string(ids) && json_array_size(ids) == 0)
         send_abort(b, target->id, 0); /* none named: all that waits there */
-    answer_own(b, WIRE_CONTROL, msg, op->reply, json_pack("{s:s}", "status", "ok"));
+    /* The engine answers when it has seen to all of them: it comes behind them on their lane. */
+    forward(b, msg, op, target, LINK_DATA);
     json_decref(content);
-}
-
-/* ---- the others ---- */
-
-static void forward(struct bridge *b, const wire_msg_t *msg, const struct wire_op_info *op,
-                    const struct engine_entry *engine)
-{
-    struct pending *p = pending_new(b, msg, WIRE_CONTROL, op, &engine->id, 1);
-    ipp_frames_t frames = { 0 };
-    if (!p) {
-        answer_error(b, WIRE_CONTROL, msg, op->reply, "MemoryError",
-                     "the bridge has no memory for this request");
-        return;
-    }
-    ipp_frames_push(&frames, ipp_frame_ref(msg->header));
-    ipp_frames_push(&frames, ipp_frame_ref(msg->parent));
-    ipp_frames_push(&frames, ipp_frame_ref(msg->metadata));
-    ipp_frames_push(&frames, ipp_frame_ref(msg->content));
-    struct link_envelope envelope = {
-        .kind = LINK_REQUEST, .engine = engine->id, .request = p->number, .op = op->op
-    };
-    link_send(b->link, engine->id + IPP_SERVICE_RANKS, LINK_CONTROL, &envelope, &frames);
 }
 
 void control_request(struct bridge *b, wire_msg_t *msg, const struct wire_op_info *op)
@@ -148,5 +147,5 @@ void control_request(struct bridge *b, wire_msg_t *msg, const struct wire_op_inf
     else if (op->op == WIRE_OP_ABORT)
         abort_request(b, msg, op, engine);
     else
-        forward(b, msg, op, engine);
+        forward(b, msg, op, engine, LINK_CONTROL);
 }
