@@ -143,6 +143,7 @@ void link_destroy(link_t *link)
         return;
     int saved_errno = errno;
     for (int rank = 0; link->peers && rank < link->size; rank++) {
+        link->peers[rank].lost = true; /* nothing is started for it any more */
         operations_abandon(link, rank);
         outgoing_drop_all(link, rank);
         incoming_drop_all(link, rank);

@@ -49,6 +49,10 @@ enum link_flags {
         4, /* LINK_REQUEST, with LINK_BROADCAST: answers are put together, msg_id stays */
 };
 
+/* After LINK_STOP a rank waits so long for LINK_LEAVE, then goes without: the bridge may have died
+ * meanwhile. */
+#define LEAVE_PATIENCE_MS 10000
+
 struct link_task {
     int64_t timeout_ms;
     int32_t retries, target_count;

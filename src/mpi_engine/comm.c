@@ -18,6 +18,7 @@ struct comm {
     struct engine *engine;
     bool stop_announced, leave, stop_asked;
     int64_t interrupted_ms;
+    int64_t stop_ms; /* when the bridge said stop; 0: it has not */
 };
 
 static void reply_ok(struct engine *engine, struct request *request)
@@ -65,7 +66,7 @@ static void on_signal(struct engine *engine, struct request *request)
 {
     json_t *content = wire_json_read(request->frames.at[FRAME_CONTENT], NULL);
     int sig = read_signal(content);
-    char *asked = json_dumps(json_object_get(content, "sig"), JSON_ENCODE_ANY);
+    char *asked = json_dumps(json_object_get(content, "sig"), JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
     if (sig == 0) {
         char text[160];
         snprintf(text, sizeof text, "no such signal: %.100s", asked ? asked : "nothing given");
@@ -150,6 +151,7 @@ static void deliver(void *arg, struct link_message *msg)
         break;
     case LINK_STOP:
         atomic_store(&engine->stopping, true);
+        comm->stop_ms = ipp_now_ms();
         link_leaving(engine->link);
         run_queue_close(engine->queue);
         break;
@@ -217,7 +219,11 @@ void *comm_thread(void *arg)
             send_to_bridge(engine, LINK_STOP);
             comm.stop_asked = true;
         }
+        if (comm.stop_ms && ipp_now_ms() - comm.stop_ms > LEAVE_PATIENCE_MS)
+            _exit(0); /* the bridge died on the way out */
         int timeout = sooner(output_tick(engine->output, !busy), stop_step(&comm));
+        if (comm.stop_ms)
+            timeout = sooner(timeout, LEAVE_PATIENCE_MS);
         busy = link_wait(engine->link, timeout < 0 ? INT32_MAX : timeout);
     }
     if (!atomic_load(&engine->main_done)) /* user code is stuck where no interrupt reaches it */

@@ -80,6 +80,7 @@ static int serve_role(link_t *link, const ipp_options_t *options)
     else
         finalize = engine_run(link, options);
     link_leaving(link);
+    stop_signals_ignore();
     if (!finalize) {
         fflush(NULL);
         _exit(exit_code); /* MPI_Finalize would wait for the dead */

@@ -15,5 +15,7 @@ bool engine_run(link_t *link, const ipp_options_t *options);
 /* Set by SIGTERM (and SIGINT, but in engines): the job is asked to end. Wakes `link`'s driver. */
 void stop_signals_install(link_t *link, bool with_sigint);
 bool stop_signal_seen(void);
+/* From now on they are ignored: the link they wake is about to go. */
+void stop_signals_ignore(void);
 
 #endif

@@ -14,8 +14,10 @@
 #define SEND_AT_BYTES 65536
 /* So many messages under way to the bridge make whoever prints wait for room. */
 #define UNSENT_MAX 512
-/* A pipe is read in pieces of this size, and at most so many at once. */
+/* A pipe is read in pieces of this size, and so many at once: more than it holds, and an end for a
+ * writer that has none. */
 #define PIPE_BYTES 65536
+#define PIPE_READS 4
 
 struct stream {
     const char *name;
@@ -97,7 +99,7 @@ static void read_pipe(struct output *output, struct stream *stream)
 {
     static char bytes[PIPE_BYTES]; /* under the mutex */
     ssize_t size;
-    while ((size = read(stream->pipe_fd, bytes, sizeof bytes)) > 0)
+    for (int i = 0; i < PIPE_READS && (size = read(stream->pipe_fd, bytes, sizeof bytes)) > 0; i++)
         append(output, stream, bytes, (size_t)size);
 }
 
@@ -154,7 +156,9 @@ int output_tick(struct output *output, bool look)
     int left = -1;
     pthread_mutex_lock(&output->mutex);
     int64_t now = ipp_now_ms();
-    if (look || now - output->looked_ms >= SEND_AFTER_MS) {
+    bool room =
+        link_unsent(output->engine->link) <= UNSENT_MAX; /* else the pipe holds the writer back */
+    if (room && (look || now - output->looked_ms >= SEND_AFTER_MS)) {
         read_pipes(output);
         output->looked_ms = now;
     }
@@ -172,6 +176,8 @@ int output_tick(struct output *output, bool look)
 void output_publish(struct output *output, const char *msg_type, ipp_frame_t *content,
                     ipp_frame_t *metadata, ipp_frames_t *buffers)
 {
+    if (!forked)
+        link_wait_room(output->engine->link, UNSENT_MAX);
     output_flush(output);
     pthread_mutex_lock(&output->mutex);
     if (output->parent && !forked) {

@@ -74,8 +74,16 @@ static void bury(void *data, void *arg)
     pthread_mutex_lock(&graveyard.mutex);
     borrowed->next = graveyard.sent;
     graveyard.sent = borrowed;
+    if (graveyard.nudge)
+        graveyard.nudge(graveyard.arg);
     pthread_mutex_unlock(&graveyard.mutex);
-    graveyard.nudge(graveyard.arg);
+}
+
+void buffers_teardown(void)
+{
+    pthread_mutex_lock(&graveyard.mutex);
+    graveyard.nudge = NULL;
+    pthread_mutex_unlock(&graveyard.mutex);
 }
 
 void buffers_collect(void)

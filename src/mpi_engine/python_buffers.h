@@ -11,6 +11,10 @@
 /* Makes the types ready; -1 with a Python exception. */
 int buffers_setup(void (*nudge)(void *arg), void *arg);
 
+/* After the interpreter's end: nobody is nudged any more, and what is still borrowed is left alone.
+ */
+void buffers_teardown(void);
+
 /* A read-only memoryview of the frame, which lives as long as any view of it. New reference. */
 PyObject *buffers_view(ipp_frame_t *frame);
 

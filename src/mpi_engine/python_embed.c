@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * The embedded interpreter, in the environment of the python3 that the user chose. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "mpi_engine/python_buffers.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -146,5 +145,6 @@ int python_serve(struct engine *engine, ipp_err_t *err)
     Py_XDECREF(none);
     Py_XDECREF(module);
     Py_FinalizeEx();
+    buffers_teardown();
     return result;
 }

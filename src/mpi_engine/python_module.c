@@ -208,6 +208,7 @@ static PyObject *publish(PyObject *module, PyObject *args)
     output_publish(the_engine->output, type, content_frame, metadata_frame, &frames);
     Py_END_ALLOW_THREADS
     free(type);
+    buffers_collect(); /* a request may publish for days */
     Py_RETURN_NONE;
 }
 

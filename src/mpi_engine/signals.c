@@ -27,6 +27,12 @@ void stop_signals_install(link_t *link, bool with_sigint)
         sigaction(SIGINT, &action, NULL);
 }
 
+void stop_signals_ignore(void)
+{
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+}
+
 bool stop_signal_seen(void)
 {
     return seen;

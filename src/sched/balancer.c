@@ -28,6 +28,7 @@ struct balancer {
     sched_t *sched;
     struct task *tasks; /* by number */
     bool leave, finalize, stop_sent, stopping;
+    int64_t stop_ms; /* when the bridge said stop */
 };
 
 static struct task *find(struct balancer *b, uint64_t number)
@@ -206,6 +207,7 @@ static void deliver(void *arg, struct link_message *msg)
         break;
     case LINK_STOP:
         b->stopping = true;
+        b->stop_ms = ipp_now_ms();
         link_leaving(b->link);
         break;
     case LINK_LEAVE:
@@ -247,8 +249,12 @@ static void serve(struct balancer *b, bool (*stop_asked)(void))
             tell_bridge(b, LINK_STOPPED);
             b->stop_sent = true;
         }
+        if (b->stopping && ipp_now_ms() - b->stop_ms > LEAVE_PATIENCE_MS)
+            _exit(0); /* the bridge died on the way out */
         int64_t now = ipp_now_ms(), deadline = sched_tick(b->sched, now);
         int64_t left = deadline < 0 ? INT32_MAX : deadline - now;
+        if (b->stopping && left > LEAVE_PATIENCE_MS)
+            left = LEAVE_PATIENCE_MS;
         link_wait(b->link, left > INT32_MAX ? INT32_MAX : (int)left);
     }
 }

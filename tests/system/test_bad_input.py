@@ -79,6 +79,21 @@ def test_unknown_engine(raw: RawClient, channel: str) -> None:
     assert "no-such-engine" in answer["content"]["evalue"]
 
 
+@pytest.mark.parametrize("channel", ["mux", "control"])
+def test_engine_name_that_is_no_text(raw: RawClient, channel: str) -> None:
+    msg_type = "apply_request" if channel == "mux" else "clear_request"
+    frames = raw.frames(msg_type, to="x", msg_id="m5")
+    raw.send(channel, [b"\xff\xfe name", *frames[1:]])
+    answer = raw.receive(channel)
+    assert answer["parent_header"]["msg_id"] == "m5" and "?? name" in answer["content"]["evalue"]
+
+
+def test_message_type_cut_inside_a_character(raw: RawClient) -> None:
+    raw.send("mux", raw.frames("a" + "\u00e9" * 60, to="x", msg_id="m6"))
+    answer = raw.receive("mux")
+    assert answer["parent_header"]["msg_id"] == "m6" and answer["content"]["status"] == "error"
+
+
 def test_unknown_target_of_a_task(raw: RawClient) -> None:
     frames = raw.frames("apply_request", metadata={"targets": ["no-such-engine"]}, msg_id="m4")
     raw.send("task", frames)

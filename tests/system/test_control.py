@@ -183,6 +183,8 @@ def test_clients_hear_of_the_end(soon: Any) -> None:
         rc = cluster.client()
         heard: list[Any] = []
         rc._notification_handlers["shutdown_notification"] = heard.append
+        first = rc[:].apply_async(remote.echo, 1)
+        assert first.wait_for_output(20)  # its subscriptions have arrived
         os.kill(cluster.ranks()[0], signal.SIGTERM)
         soon(lambda: heard, 20, "shutdown_notification")
         cluster.join()

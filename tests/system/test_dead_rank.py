@@ -131,7 +131,7 @@ def test_large_transfer_to_the_dead(soon: Any) -> None:
 
 @pytest.mark.ours_only("how our ranks die")
 @pytest.mark.limit(120)
-def test_collectives_of_the_survivors() -> None:
+def test_broadcasts_to_the_survivors() -> None:
     with under_engines(3) as cluster:
         rc = cluster.client()
         os.kill(rc[1].apply_async(remote.getpid).get(20), signal.SIGKILL)

@@ -122,3 +122,16 @@ def test_long_message_and_chained_causes(rc: Client) -> None:
         rc[0].apply_sync(chained)
     assert len(caught.value.evalue) == 100_000
     assert "KeyError" in caught.value.traceback
+
+
+@pytest.mark.ours_only("the original's engine gives no answer")
+def test_answer_that_cannot_be_sent(rc: Client) -> None:
+    """A view with gaps is pickled as a buffer that no frame can be made of."""
+
+    @interactive
+    def gaps():
+        return memoryview(bytes(10_000))[::2]
+
+    with pytest.raises(error.RemoteError, match="cannot be sent"):
+        rc[0].apply_async(gaps).get(20)
+    assert rc[:].apply_async(remote.echo, 1).get(20) == [1] * len(rc)

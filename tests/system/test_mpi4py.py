@@ -2,12 +2,15 @@
 """mpi4py in engines: COMM_WORLD is the engines' world, and waiting in MPI stops nobody."""
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import pytest
 from ipyparallel import Client, error, interactive
 
 import remote
+from cluster import under_engines
 from ipp_cluster import MPI
 
 pytestmark = [
@@ -110,3 +113,29 @@ def test_finalize_is_not_the_users(rc: Client) -> None:
         return MPI.Is_initialized(), MPI.Is_finalized(), MPI.Query_thread() == MPI.THREAD_MULTIPLE
 
     assert rc[:].apply_async(initialized).get(20) == [(True, False, True)] * 4
+
+
+@pytest.mark.limit(120)
+def test_collectives_of_the_survivors(soon: Any) -> None:
+    """The engines' communicator is rebuilt without the dead, and user code sees it from its next request on."""
+
+    @interactive
+    def total():
+        from mpi4py import MPI
+
+        return MPI.COMM_WORLD.size, MPI.COMM_WORLD.allreduce(1)
+
+    with under_engines(3) as cluster:
+        rc = cluster.client()
+        assert rc[:].apply_async(total).get(30) == [(3, 3)] * 3
+        os.kill(rc[1].apply_async(remote.getpid).get(20), signal.SIGKILL)
+        soon(lambda: rc.ids == [0, 2], 20, "engine 1 unregistered")
+
+        @interactive
+        def size():
+            from mpi4py import MPI
+
+            return MPI.COMM_WORLD.size
+
+        soon(lambda: rc[[0, 2]].apply_async(size).get(20) == [2, 2], 20, "the new communicator")
+        assert rc[[0, 2]].apply_async(total).get(30) == [(2, 2)] * 2

@@ -41,7 +41,17 @@ class Kernel:
         request = engine.next_request()
         if request is None:
             return False
-        engine.reply(request, *self.answer(request))
+        try:
+            engine.reply(request, *self.answer(request))
+        except BaseException as error:  # an answer that cannot be sent is still answered
+            content = {
+                "status": "error",
+                "ename": type(error).__name__,
+                "evalue": f"the answer cannot be sent: {error}",
+                "traceback": [f"{type(error).__name__}: the answer cannot be sent: {error}"],
+                "engine_info": engine_info(request.msg_type.partition("_")[0]),
+            }
+            engine.reply(request, "error", to_json(content), [])
         return True
 
     def answer(self, request: Any) -> Answer:

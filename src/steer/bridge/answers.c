@@ -79,10 +79,28 @@ static void publish_idle(struct bridge *b, int engine, ipp_frame_t *parent)
     publish(b, WIRE_IOPUB, topic, "status", parent, json_pack("{s:s}", "execution_state", "idle"));
 }
 
-static json_t *error_content(const char *ename, const char *evalue)
+/* A client's own words may be cut inside a character, or be no UTF-8 at all. */
+static json_t *mended(const char *text)
 {
-    return json_pack("{s:s, s:s, s:s, s:[s+++]}", "status", "error", "ename", ename, "evalue",
-                     evalue, "traceback", ename, ": ", evalue, "");
+    json_t *string = json_string(text);
+    if (string)
+        return string;
+    char copy[512];
+    snprintf(copy, sizeof copy, "%s", text);
+    for (char *c = copy; *c; c++)
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    return json_string(copy);
+}
+
+static json_t *error_content(const char *ename, const char *text)
+{
+    json_t *evalue = mended(text);
+    json_t *content =
+        json_pack("{s:s, s:s, s:O, s:[s++]}", "status", "error", "ename", ename, "evalue", evalue,
+                  "traceback", ename, ": ", json_string_value(evalue));
+    json_decref(evalue);
+    return content;
 }
 
 void answer_own(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,

@@ -67,14 +67,14 @@ static int open_bridge(struct bridge *b, ipp_err_t *err)
     const ipp_options_t *o = b->options;
     wire_uuid(b->uuid);
     wire_key_generate(b->key);
-    b->connection_path = o->connection_file ? strdup(o->connection_file)
-                                            : wire_connection_path(o->profile, o->cluster_id, err);
-    if (!b->connection_path)
-        return -1;
     b->signer = wire_signer_create(b->key, SIGNATURES_KEPT);
     b->stopped = calloc((size_t)link_size(b->link), sizeof *b->stopped);
     if (!b->signer || !b->stopped || engines_create(b) < 0 || control_create(b) < 0)
         return ipp_err(err, errno, "the bridge cannot start: %s", strerror(errno));
+    b->connection_path = o->connection_file ? strdup(o->connection_file)
+                                            : wire_connection_path(o->profile, o->cluster_id, err);
+    if (!b->connection_path)
+        return -1;
     b->sockets = sockets_open(o->ip ? o->ip : "127.0.0.1", b->connection.ports, err);
     return b->sockets ? 0 : -1;
 }

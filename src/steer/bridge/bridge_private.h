@@ -88,6 +88,7 @@ struct bridge {
     uint64_t last_number;
     struct queue_query *queries;
     struct newcomer *newcomers;          /* gate.c */
+    int newcomers_subscribed;            /* subscriptions since somebody was waited for */
     struct aborted_early *aborted_early; /* ring of msg_ids: control.c */
 
     int64_t last_work_ms;   /* for --idle-timeout */

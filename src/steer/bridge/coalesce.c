@@ -25,6 +25,8 @@ static const struct part *survey(const struct pending *p, int *failed, int *abor
     const struct part *speaker = &p->parts[0];
     *failed = *aborted = 0;
     for (size_t i = 0; i < p->part_count; i++) {
+        if (p->parts[i].answer.count <= ANSWER_CONTENT)
+            continue; /* no memory for its error: the others speak */
         json_t *content = wire_json_read(p->parts[i].answer.at[ANSWER_CONTENT], NULL);
         const char *status = wire_json_string(content, "status", "error");
         if (strcmp(status, "error") == 0 && (*failed)++ == 0)
@@ -52,6 +54,8 @@ int coalesce(struct bridge *b, struct pending *p, ipp_frames_t *out)
 {
     int failed, aborted;
     const struct part *speaker = survey(p, &failed, &aborted);
+    if (speaker->answer.count <= ANSWER_CONTENT)
+        return -1;
     json_t *metadata = wire_json_read(speaker->answer.at[ANSWER_METADATA], NULL);
     json_object_set_new(metadata, "is_broadcast", json_true());
     json_object_set_new(metadata, "is_coalescing", json_true());

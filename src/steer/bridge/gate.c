@@ -43,6 +43,8 @@ static void let_in(struct bridge *b)
 {
     struct newcomer *n = b->newcomers;
     b->newcomers = n->next;
+    if (b->newcomers_subscribed > 0)
+        b->newcomers_subscribed--;
     for (struct held *held = n->first, *next; held; held = next) {
         next = held->next;
         answer_send(b, WIRE_IOPUB, held->topic, &held->frames);
@@ -53,10 +55,15 @@ static void let_in(struct bridge *b)
     free(n);
 }
 
+/* Who has subscribed is not said: nobody is let in before as many have as are waited for. */
 void gate_subscribed(struct bridge *b)
 {
-    if (b->newcomers)
-        let_in(b); /* who it was is not said: the first to come */
+    int waiting = 0;
+    for (struct newcomer *n = b->newcomers; n; n = n->next)
+        waiting++;
+    if (++b->newcomers_subscribed < waiting)
+        return;
+    gate_open(b);
 }
 
 static struct newcomer *find(const struct bridge *b, ipp_frame_t *parent)
@@ -95,6 +102,7 @@ int gate_tick(struct bridge *b)
 
 void gate_open(struct bridge *b)
 {
+    b->newcomers_subscribed = 0;
     while (b->newcomers)
         let_in(b);
 }

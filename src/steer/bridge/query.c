@@ -102,7 +102,7 @@ static bool check_targets(struct bridge *b, const wire_msg_t *msg, const json_t 
         json_int_t id = json_is_integer(item) ? json_integer_value(item) : -1;
         if (id >= 0 && id < b->engine_count && b->engines[id].state == ENGINE_ALIVE)
             continue;
-        char *text = json_dumps(item, JSON_ENCODE_ANY);
+        char *text = json_dumps(item, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
         answer_error(b, WIRE_QUERY, msg, "hub_error", "IndexError", "no such engine: %s",
                      text ? text : "?");
         free(text);
