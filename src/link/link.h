@@ -32,6 +32,7 @@ enum link_kind {
                     the queue */
     LINK_QUEUES, /* bridge to balancer, and back with frame 0: struct link_queued each */
     LINK_LOST,   /* bridge to all: rank `value` is dead */
+    LINK_REBUILD, /* bridge to engines: build a communicator without the dead; value: how many */
     LINK_RETIRED, /* engine to bridge and balancer: takes no more work, as it was asked to */
     LINK_STOP, /* any to bridge: please end the job (frame 0, if any: why); bridge to all: it ends
                   now */

@@ -147,7 +147,9 @@ static void deliver(void *arg, struct link_message *msg)
         break;
     case LINK_LOST:
         link_mark_lost(engine->link, msg->envelope.value);
-        world_without(engine->link, msg->envelope.value);
+        break;
+    case LINK_REBUILD:
+        world_rebuild(engine->link, msg->envelope.value);
         break;
     case LINK_STOP:
         atomic_store(&engine->stopping, true);

@@ -12,8 +12,7 @@
 static struct {
     pthread_mutex_t mutex;
     MPI_Comm comm;
-    int losses; /* how many deaths this rank has heard of: all hear of them in one order */
-    int built;  /* after how many of them `comm` was built */
+    int built; /* after how many deaths `comm` was built */
     bool changed;
 } world = { .mutex = PTHREAD_MUTEX_INITIALIZER, .comm = MPI_COMM_NULL };
 
@@ -69,16 +68,13 @@ static void *rebuild(void *arg)
     return NULL;
 }
 
-void world_without(link_t *link, int rank)
+void world_rebuild(link_t *link, int losses)
 {
     int size = link_size(link);
-    world.losses++;
-    if (rank < IPP_SERVICE_RANKS)
-        return;
     struct rebuild *r = malloc(sizeof *r + (size_t)size * sizeof r->survivors[0]);
     if (!r)
         return;
-    *r = (struct rebuild){ .losses = world.losses };
+    *r = (struct rebuild){ .losses = losses };
     for (int i = IPP_SERVICE_RANKS; i < size; i++)
         if (!link_is_lost(link, i))
             r->survivors[r->count++] = i;

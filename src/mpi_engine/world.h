@@ -11,9 +11,10 @@
 void world_create(bool member);
 void world_free(void);
 
-/* Comm thread: a rank of the job is dead. Builds the survivors' communicator in a thread of its
- * own, because that waits for all of them; the newest complete one counts. */
-void world_without(link_t *link, int rank);
+/* Comm thread: builds the survivors' communicator in a thread of its own, because that waits for
+ * all of them; the newest complete one counts. All survivors must be told with the same count of
+ * `losses`. */
+void world_rebuild(link_t *link, int losses);
 
 /* Stores the communicator at `handle`, an MPI_Comm. */
 void world_store(void *handle);

@@ -23,8 +23,20 @@ struct task {
     ipp_frames_t frames;
 };
 
+/* An answer goes to the bridge and word of it here, each its own way: when the engine dies, the
+ * answers of the last tasks it finished may never have arrived. So many are remembered for each
+ * engine. */
+#define FINISHED_KEPT 64
+
+struct finished {
+    uint64_t numbers[FINISHED_KEPT]; /* a ring; 0: none */
+    unsigned next;
+};
+
 struct balancer {
     link_t *link;
+    struct finished *finished; /* by engine */
+    int engine_count;
     sched_t *sched;
     struct task *tasks; /* by number */
     bool leave, finalize, stop_sent, stopping;
@@ -137,8 +149,11 @@ static void on_done(struct balancer *b, const struct link_envelope *envelope)
     bool ok = envelope->value != LINK_ERROR;
     int end = sched_done(b->sched, envelope->request, envelope->engine, ok);
     struct task *task = end == SCHED_FINISHED ? find(b, envelope->request) : NULL;
-    if (task)
-        forget(b, task);
+    if (!task)
+        return;
+    struct finished *finished = &b->finished[envelope->engine];
+    finished->numbers[finished->next++ % FINISHED_KEPT] = envelope->request;
+    forget(b, task);
 }
 
 static void on_abort(struct balancer *b, uint64_t number)
@@ -182,6 +197,14 @@ static void engine_leaves(struct balancer *b, int engine)
         sched_engine_leave(b->sched, engine);
 }
 
+/* The bridge has answered most of these, and ignores them. */
+static void tell_unanswered(struct balancer *b, int engine)
+{
+    for (int i = 0; engine >= 0 && i < FINISHED_KEPT; i++)
+        if (b->finished[engine].numbers[i] != 0)
+            tell_dropped(b, b->finished[engine].numbers[i], SCHED_DROP_ENGINE_LOST, engine, NULL);
+}
+
 static void deliver(void *arg, struct link_message *msg)
 {
     struct balancer *b = arg;
@@ -201,7 +224,10 @@ static void deliver(void *arg, struct link_message *msg)
     case LINK_LOST:
         link_mark_lost(b->link, msg->envelope.value);
         engine_leaves(b, msg->envelope.value - IPP_SERVICE_RANKS);
+        tell_unanswered(b, msg->envelope.value - IPP_SERVICE_RANKS);
         break;
+    case LINK_REBUILD:
+        break; /* not a member of the engines' world */
     case LINK_RETIRED:
         engine_leaves(b, msg->envelope.engine);
         break;
@@ -277,14 +303,17 @@ bool balancer_run(link_t *link, const ipp_options_t *options, bool (*stop_asked)
                                            .capacity = QUEUE_CAPACITY };
     link_set_handlers(link, &handlers, &b);
     b.sched = sched_create(&sched_options, &callbacks, &b);
-    if (!b.sched) {
+    b.engine_count = link_size(link) - IPP_SERVICE_RANKS;
+    b.finished = calloc((size_t)b.engine_count, sizeof *b.finished);
+    if (!b.sched || !b.finished) {
         ipp_log(IPP_LOG_ERROR, "the balancer cannot start: %s", strerror(errno));
         _exit(1); /* the bridge sees this rank die */
     }
-    for (int engine = 0; engine < link_size(link) - IPP_SERVICE_RANKS; engine++)
+    for (int engine = 0; engine < b.engine_count; engine++)
         sched_engine_join(b.sched, engine);
     serve(&b, stop_asked);
     forget_all(&b);
     sched_destroy(b.sched);
+    free(b.finished);
     return b.finalize;
 }

@@ -145,6 +145,33 @@ def test_broadcasts_to_the_survivors() -> None:
 
 @pytest.mark.ours_only("how our ranks die")
 @pytest.mark.limit(120)
+def test_answer_under_way_when_the_engine_dies() -> None:
+    """A large result is still leaving when the next task ends the engine: a result or an error, never silence."""
+
+    @interactive
+    def large():
+        return bytes(150_000_000)
+
+    @interactive
+    def die():
+        import os
+
+        os._exit(3)
+
+    with under_engines(2, check=False) as cluster:
+        rc = cluster.client()
+        view = rc.load_balanced_view(targets=[0])
+        first, second = view.apply_async(large), view.apply_async(die)
+        with pytest.raises(error.RemoteError, match="EngineError"):
+            second.get(30)
+        try:
+            assert len(first.get(30)) == 150_000_000
+        except error.RemoteError as lost:
+            assert lost.ename == "EngineError"
+
+
+@pytest.mark.ours_only("how our ranks die")
+@pytest.mark.limit(120)
 def test_killed_bridge_ends_all(gate: Any, soon: Any, tmp_path: Any) -> None:
     with under_engines(3, check=False) as cluster:
         rc = cluster.client()

@@ -82,6 +82,8 @@ struct bridge {
     struct engine_entry *by_uuid;
     int engine_count, engines_alive;
     bool balancer_lost, said_no_ipyparallel;
+    int losses;         /* engines that died */
+    int64_t rebuild_ms; /* when the others are told to do without them; 0: nothing to tell */
 
     struct pending *pending; /* by number */
     struct pending *by_msg_id;

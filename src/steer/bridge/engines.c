@@ -90,6 +90,10 @@ void engine_gone(struct bridge *b, int id, enum engine_state state)
     b->engines_alive--;
     fail_parts_of(b, engine, state == ENGINE_LOST ? "died" : "was shut down");
     engine->farewell_ms = ipp_now_ms() + FAREWELL_AFTER_MS;
+    if (state == ENGINE_LOST) {
+        b->losses++;
+        b->rebuild_ms = engine->farewell_ms;
+    }
     if (b->engines_alive == 0)
         life_last_engine_gone(b, state);
 }
@@ -102,9 +106,22 @@ static void say_farewell(struct bridge *b, struct engine_entry *engine)
                 NULL, json_pack("{s:i, s:s}", "id", engine->id, "uuid", engine->uuid));
 }
 
+/* Deaths come in groups, a host's engines at once: a communicator with a dead member is never
+ * complete. */
+static void tell_rebuild(struct bridge *b)
+{
+    b->rebuild_ms = 0;
+    struct link_envelope envelope = { .kind = LINK_REBUILD, .engine = -1, .value = b->losses };
+    ranks_tell_all(b, LINK_CONTROL, &envelope);
+}
+
 int engines_tick(struct bridge *b)
 {
     int64_t now = ipp_now_ms(), next = -1;
+    if (b->rebuild_ms && b->rebuild_ms <= now)
+        tell_rebuild(b);
+    else if (b->rebuild_ms)
+        next = b->rebuild_ms - now;
     if (b->engines_alive == b->engine_count)
         return -1;
     for (int id = 0; id < b->engine_count; id++) {
