@@ -2,6 +2,7 @@
  * ipp-engine: the command line, then libippmpi. */
 #include <argp.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,9 @@ static error_t read_bind(struct argp_state *state, ipp_options_t *options, const
     argp_error(state, "--bind=%s: not core, numa or none", text);
     return EINVAL;
 }
+
+/* How long the others leave rank 0 to say what is wrong before they go. */
+#define SPEAKER_MS 2000
 
 /* Before MPI_Init launchers tell a rank by the environment: what is wrong is said once, not by each
  * rank. */
@@ -146,7 +150,9 @@ int main(int argc, char **argv)
                                         NULL };
     ipp_options_t options = { .prefetch = 1 };
     argp_err_exit_status = 2;
-    if (argp_parse(&parser, argc, argv, speaks_for_the_job() ? 0 : ARGP_NO_ERRS, NULL, &options))
+    if (argp_parse(&parser, argc, argv, speaks_for_the_job() ? 0 : ARGP_NO_ERRS, NULL, &options)) {
+        poll(NULL, 0, SPEAKER_MS); /* a launcher ends all ranks when one fails: let rank 0 be it */
         return argp_err_exit_status;
+    }
     return ipp_serve(&argc, &argv, &options);
 }
