@@ -91,9 +91,18 @@ static int serve_role(link_t *link, const ipp_options_t *options)
     return exit_code;
 }
 
+/* UCX, below MPICH, aborts the process that copies from or to a dead neighbour's memory; through
+ * shared memory it does not. Who sets UCX_TLS knows better. */
+static void prefer_survival(void)
+{
+    if (strcmp(job_mpi_flavour(), "mpich") == 0)
+        setenv("UCX_TLS", "^cma", 0);
+}
+
 int ipp_serve(int *argc, char ***argv, const ipp_options_t *options)
 {
     int provided, rank, size;
+    prefer_survival();
     MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
