@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define RINGS_AT_ONCE 16
+
 struct bell {
     int local_fd, udp_fd;
     struct bell_address mine;
@@ -130,12 +132,14 @@ void bell_ring_self(bell_t *bell)
            (const struct sockaddr *)&bell->mine.local, bell->mine.local_size);
 }
 
-void bell_drain(bell_t *bell)
+void bell_drain(int fd)
 {
-    char scratch[8];
-    while (recv(bell->local_fd, scratch, sizeof scratch, MSG_DONTWAIT) >= 0)
-        ;
-    while (recv(bell->udp_fd, scratch, sizeof scratch, MSG_DONTWAIT) >= 0)
+    char ring;
+    struct iovec into = { &ring, sizeof ring };
+    struct mmsghdr rings[RINGS_AT_ONCE] = { 0 };
+    for (int i = 0; i < RINGS_AT_ONCE; i++)
+        rings[i].msg_hdr = (struct msghdr){ .msg_iov = &into, .msg_iovlen = 1 };
+    while (recvmmsg(fd, rings, RINGS_AT_ONCE, MSG_DONTWAIT, NULL) == RINGS_AT_ONCE)
         ;
 }
 

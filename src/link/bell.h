@@ -29,7 +29,8 @@ void bell_destroy(bell_t *bell);
 void bell_fds(const bell_t *bell, int fds[2]);
 void bell_ring(bell_t *bell, const struct bell_address *peer);
 void bell_ring_self(bell_t *bell); /* async-signal-safe */
-void bell_drain(bell_t *bell);
+/* Takes away the rings that wait in one of the two descriptors. */
+void bell_drain(int fd);
 
 /* True when datagrams to `peer` can go through a Unix socket. */
 bool bell_same_host(const struct bell_address *a, const struct bell_address *b);

@@ -216,9 +216,12 @@ bool incoming_probe(link_t *link)
         MPI_Message message;
         MPI_Status status;
         MPI_Improbe(MPI_ANY_SOURCE, LINK_TAG_HEAD, link->comm, &flag, &message, &status);
-        if (!flag)
+        if (!flag) {
+            link->misses++;
             break;
+        }
         happened = true;
+        link->misses = 0;
         MPI_Get_count(&status, MPI_BYTE, &count);
         char few[4096], *bytes = count <= (int)sizeof few ? few : malloc((size_t)count);
         if (!bytes)

@@ -3,7 +3,6 @@
 #include "link/link.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +12,10 @@
 #include "config.h"
 #include "link/link_private.h"
 
-/* Open MPI's probe may report what the progress pass before it found, so one "nothing" proves
- * nothing. */
-#define PROBES_BEFORE_SLEEP 3
+/* Open MPI's probe reports what the progress pass before it found, so one "nothing" proves nothing;
+ * what comes over a network may also be behind its bell. */
+#define PROBES_LOCAL 2
+#define PROBES_REMOTE 3
 /* How long a sleeper trusts its bells: Unix datagrams are not lost, UDP may be. */
 #define SLEEP_LOCAL_MS 1000
 #define SLEEP_REMOTE_MS 100
@@ -23,6 +23,11 @@
  * rank; then naps of 1, 2, 4 ... ms, which bells cut short. */
 #define YIELD_PASSES 50
 #define NAP_MAX_MS 64
+
+static int trust_bells_ms(const link_t *link)
+{
+    return link->all_same_host ? SLEEP_LOCAL_MS : SLEEP_REMOTE_MS;
+}
 
 void link_ring_later(link_t *link, int rank)
 {
@@ -90,6 +95,7 @@ static int meet_peers(link_t *link, ipp_err_t *err)
         for (int lane = 0; lane < LINK_LANES; lane++)
             peer->expected[lane] = 1;
     }
+    link->probes = link->all_same_host ? PROBES_LOCAL : PROBES_REMOTE;
     link->yield_passes = here <= sysconf(_SC_NPROCESSORS_ONLN) ? YIELD_PASSES : 0;
     link->lifeline = lifeline_create(link->comm, all, err);
     free(all);
@@ -118,9 +124,8 @@ link_t *link_create(ipp_err_t *err)
     }
     if (meet_peers(link, err) < 0)
         goto error;
-    int bells[2];
-    bell_fds(link->bell, bells);
-    if (add_to_epoll(link, bells[0]) < 0 || add_to_epoll(link, bells[1]) < 0 ||
+    bell_fds(link->bell, link->bell_fds);
+    if (add_to_epoll(link, link->bell_fds[0]) < 0 || add_to_epoll(link, link->bell_fds[1]) < 0 ||
         add_to_epoll(link, lifeline_fd(link->lifeline)) < 0) {
         ipp_err(err, errno, "cannot watch the link's sockets: %s", strerror(errno));
         goto error;
@@ -203,13 +208,14 @@ static int post_one(link_t *link, int to, enum link_lane lane, const struct link
     return result;
 }
 
-/* Leaves the lock after something was posted. What MPI could not send at once is the driver's
- * business. */
+/* Leaves the lock after something was posted. Who drives sees to the rest; others save it the
+ * trouble where MPI is done at once. */
 static void hand_over(link_t *link)
 {
-    operations_test(link);
-    bool unfinished = link->operation_count > 0 || link->ready_head;
     bool driving = pthread_equal(link->driver, pthread_self());
+    if (!driving)
+        operations_test(link);
+    bool unfinished = link->operation_count > 0 || link->ready_head;
     unlock_and_ring(link);
     if (unfinished && !driving)
         link_wake(link);
@@ -301,9 +307,35 @@ static bool report_lost(link_t *link)
     return any;
 }
 
-static bool progress_once(link_t *link)
+/* Waits up to timeout_ms for a descriptor to become readable, and sees to the link's own. Bells are
+ * taken away before anybody looks for messages: a bell from then on wakes the next wait. */
+static bool listen_for(link_t *link, int timeout_ms)
 {
-    bool happened = incoming_probe(link);
+    struct epoll_event events[8];
+    bool happened = false;
+    int count = epoll_wait(link->epoll_fd, events, 8, timeout_ms);
+    int64_t now = ipp_now_ms();
+    if (now - link->looked_ms >= trust_bells_ms(link)) {
+        link->looked_ms = now;
+        link->misses = 0;
+    }
+    for (int i = 0; i < count; i++) {
+        int fd = events[i].data.fd;
+        if (fd == link->bell_fds[0] || fd == link->bell_fds[1]) {
+            bell_drain(fd);
+            link->looked_ms = now;
+            link->misses = 0;
+        } else if (fd == lifeline_fd(link->lifeline))
+            happened |= report_lost(link);
+    }
+    return happened;
+}
+
+/* One look at MPI. Probes only when a bell or the time since the last one gives reason to, until
+ * enough of them found nothing. */
+static bool look_once(link_t *link)
+{
+    bool happened = link->misses < link->probes && incoming_probe(link);
     pthread_mutex_lock(&link->mutex);
     link->driver = pthread_self();
     if (operations_test(link))
@@ -311,17 +343,24 @@ static bool progress_once(link_t *link)
     if (deliver_ready(link))
         happened = true;
     link->quiet_passes = happened ? 0 : link->quiet_passes + 1;
+    if (link->quiet_passes > link->yield_passes + 1)
+        operations_ring_receivers(link);
     unlock_and_ring(link);
+    return happened;
+}
+
+static bool look(link_t *link)
+{
+    bool happened = look_once(link);
+    while (!happened && link->misses < link->probes)
+        happened = look_once(link);
     return happened;
 }
 
 bool link_progress(link_t *link)
 {
-    bell_drain(link->bell); /* before looking: a bell from here on keeps the descriptor readable */
-    bool happened = report_lost(link);
-    for (int probe = 0; probe < PROBES_BEFORE_SLEEP && !happened; probe++)
-        happened = progress_once(link);
-    return happened;
+    bool heard = listen_for(link, 0);
+    return look(link) || heard;
 }
 
 int link_fd(const link_t *link)
@@ -332,7 +371,7 @@ int link_fd(const link_t *link)
 int link_timeout(link_t *link)
 {
     pthread_mutex_lock(&link->mutex);
-    int timeout = link->all_same_host ? SLEEP_LOCAL_MS : SLEEP_REMOTE_MS;
+    int timeout = trust_bells_ms(link);
     if (link->operation_count > 0) {
         int naps = link->quiet_passes - link->yield_passes;
         timeout = naps <= 0 ? 0 : naps >= 6 ? NAP_MAX_MS : 1 << naps;
@@ -348,9 +387,8 @@ bool link_wait(link_t *link, int timeout_ms)
     int timeout = link_timeout(link);
     if (timeout == 0)
         sched_yield();
-    struct pollfd fd = { link->epoll_fd, POLLIN, 0 };
-    poll(&fd, 1, timeout < timeout_ms ? timeout : timeout_ms);
-    return link_progress(link);
+    bool heard = listen_for(link, timeout < timeout_ms ? timeout : timeout_ms);
+    return look(link) || heard;
 }
 
 int link_watch(link_t *link, int fd)

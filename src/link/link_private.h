@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What the files of link share. All of it is touched under link->mutex only. */
+ * What the files of link share. All of it is touched under link->mutex only, but for what says
+ * "driver". */
 #ifndef IPP_LINK_PRIVATE_H
 #define IPP_LINK_PRIVATE_H
 
@@ -102,7 +103,10 @@ struct operation {
 struct link {
     MPI_Comm comm;
     int rank, size;
-    int epoll_fd;
+    int epoll_fd, bell_fds[2];
+    int probes;        /* so many in vain prove that nothing is there */
+    int misses;        /* driver: probes in vain since the last bell or message */
+    int64_t looked_ms; /* driver: when there was reason to probe */
     bool all_same_host, leaving, any_lost;
     struct link_handlers handlers;
     void *arg;
@@ -158,6 +162,8 @@ int operations_send(link_t *link, const void *data, size_t size, int tag,
                     struct operation operation);
 int operations_receive(link_t *link, void *data, size_t size, int tag, struct operation operation);
 bool operations_test(link_t *link);
+/* MPI may have kept a head back when its bell rang. */
+void operations_ring_receivers(link_t *link);
 void operations_abandon(link_t *link, int peer);
 
 /* outgoing.c */

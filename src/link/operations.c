@@ -100,6 +100,13 @@ bool operations_test(link_t *link)
     return true;
 }
 
+void operations_ring_receivers(link_t *link)
+{
+    for (int i = 0; i < link->operation_count; i++)
+        if (link->operations[i].packet)
+            link_ring_later(link, link->operations[i].peer);
+}
+
 /* What a dead rank still owes MPI is left to MPI: a send to it may never complete, so its bytes are
  * never freed. */
 void operations_abandon(link_t *link, int peer)
