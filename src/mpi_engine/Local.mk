@@ -1,7 +1,7 @@
 lib_LTLIBRARIES += libippmpi.la
 libippmpi_la_SOURCES = \
     %reldir%/mpi_engine.h %reldir%/engine.h %reldir%/engine.c \
-    %reldir%/comm.c %reldir%/job.c %reldir%/output.c \
+    %reldir%/comm.c %reldir%/drive.c %reldir%/job.c %reldir%/output.c \
     %reldir%/python_buffers.h %reldir%/python_buffers.c %reldir%/python_embed.c %reldir%/python_module.c \
     %reldir%/request.c %reldir%/run_queue.c %reldir%/signals.c \
     %reldir%/topology.h %reldir%/topology.c %reldir%/world.h %reldir%/world.c

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The comm thread: takes messages in and sends what is printed, whatever user code does. It never
- * runs Python. */
+ * What an engine does with messages, and when it sends what was printed. No Python runs here. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +15,8 @@
 
 struct comm {
     struct engine *engine;
-    bool stop_announced, leave, stop_asked;
+    bool busy, stop_announced, stop_asked;
+    atomic_bool left;
     int64_t interrupted_ms;
     int64_t stop_ms; /* when the bridge said stop; 0: it has not */
 };
@@ -158,8 +158,9 @@ static void deliver(void *arg, struct link_message *msg)
         run_queue_close(engine->queue);
         break;
     case LINK_LEAVE:
-        comm->leave = true;
         engine->finalize = msg->envelope.value != 0;
+        run_queue_close(engine->queue);
+        atomic_store(&comm->left, true);
         break;
     default:
         ipp_log(IPP_LOG_ERROR, "rank %d sent a message of kind %d, which no engine takes",
@@ -209,26 +210,38 @@ static int sooner(int a, int b)
     return a < 0 ? b : b < 0 ? a : a < b ? a : b;
 }
 
-void *comm_thread(void *arg)
+void comm_step(struct comm *comm)
 {
-    struct comm comm = { .engine = arg };
-    struct engine *engine = arg;
-    struct link_handlers handlers = { .deliver = deliver, .lost = lost };
-    link_set_handlers(engine->link, &handlers, &comm);
-    bool busy = false;
-    while (!comm.leave) {
-        if (stop_signal_seen() && !comm.stop_asked) {
-            send_to_bridge(engine, LINK_STOP);
-            comm.stop_asked = true;
-        }
-        if (comm.stop_ms && ipp_now_ms() - comm.stop_ms > LEAVE_PATIENCE_MS)
-            _exit(0); /* the bridge died on the way out */
-        int timeout = sooner(output_tick(engine->output, !busy), stop_step(&comm));
-        if (comm.stop_ms)
-            timeout = sooner(timeout, LEAVE_PATIENCE_MS);
-        busy = link_wait(engine->link, timeout < 0 ? INT32_MAX : timeout);
+    struct engine *engine = comm->engine;
+    if (stop_signal_seen() && !comm->stop_asked) {
+        send_to_bridge(engine, LINK_STOP);
+        comm->stop_asked = true;
     }
-    if (!atomic_load(&engine->main_done)) /* user code is stuck where no interrupt reaches it */
-        _exit(0);
-    return NULL;
+    if (comm->stop_ms && ipp_now_ms() - comm->stop_ms > LEAVE_PATIENCE_MS)
+        _exit(0); /* the bridge died on the way out */
+    int timeout = sooner(output_tick(engine->output, !comm->busy), stop_step(comm));
+    if (comm->stop_ms)
+        timeout = sooner(timeout, LEAVE_PATIENCE_MS);
+    comm->busy = link_wait(engine->link, timeout < 0 ? INT32_MAX : timeout);
+}
+
+bool comm_left(const struct comm *comm)
+{
+    return atomic_load(&comm->left);
+}
+
+struct comm *comm_create(struct engine *engine)
+{
+    struct comm *comm = calloc(1, sizeof *comm);
+    if (!comm)
+        return NULL;
+    comm->engine = engine;
+    struct link_handlers handlers = { .deliver = deliver, .lost = lost };
+    link_set_handlers(engine->link, &handlers, comm);
+    return comm;
+}
+
+void comm_destroy(struct comm *comm)
+{
+    free(comm);
 }

@@ -69,10 +69,8 @@ static int open_engine(struct engine *engine, ipp_err_t *err)
         return -1;
     engine->main_thread = pthread_self();
     pthread_mutex_init(&engine->running_mutex, NULL);
-    int failed = pthread_create(&engine->comm_thread, NULL, comm_thread, engine);
-    if (failed)
-        return ipp_err(err, failed, "cannot start the comm thread: %s", strerror(failed));
-    return 0;
+    engine->drive = drive_start(engine, err);
+    return engine->drive ? 0 : -1;
 }
 
 bool engine_run(link_t *link, const ipp_options_t *options)
@@ -94,7 +92,7 @@ bool engine_run(link_t *link, const ipp_options_t *options)
     output_flush(engine.output);
     atomic_store(&engine.main_done, true);
     link_wake(link);
-    pthread_join(engine.comm_thread, NULL);
+    drive_join(engine.drive);
     output_destroy(engine.output);
     run_queue_destroy(engine.queue);
     pthread_mutex_destroy(&engine.running_mutex);

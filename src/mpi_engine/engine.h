@@ -26,25 +26,32 @@ struct engine {
     const ipp_options_t *options;
     int id, engines;
     char uuid[37];
-    pthread_t main_thread, comm_thread;
+    pthread_t main_thread;
+    struct drive *drive;
     struct run_queue *queue;
     struct output *output;
     pthread_mutex_t running_mutex;
     bool running; /* a request is being run: an interrupt hits it and no other */
     atomic_bool main_done, stopping, retired;
     bool hello_sent; /* main thread only */
-    bool finalize;   /* set by the comm thread before it ends */
+    bool finalize;   /* set before drive_join returns */
     char failure[256];
 };
 
-/* ---- run_queue.c: first in, first out, between the two threads ---- */
+/* ---- run_queue.c: first in, first out, from who drives the link to the main thread ---- */
 struct run_queue *run_queue_create(void);
 void run_queue_destroy(struct run_queue *queue);
+/* Wakes nobody: see run_queue_wake. */
 void run_queue_push(struct run_queue *queue, struct request *request, bool in_front);
-enum run_queue_event { QUEUE_REQUEST, QUEUE_CLOSED, QUEUE_NUDGED };
-/* Waits for the next request (*request, the caller's from then on), the end, or a nudge. */
+enum run_queue_event { QUEUE_REQUEST, QUEUE_CLOSED, QUEUE_NUDGED, QUEUE_EMPTY };
+/* The next request (*request, the caller's from then on), the end, or a nudge, if there is one. */
 enum run_queue_event run_queue_pop(struct run_queue *queue, struct request **request);
-/* Wakes whoever waits in run_queue_pop. */
+/* Waits for one of them. */
+enum run_queue_event run_queue_await(struct run_queue *queue, struct request **request);
+/* True when the main thread waits in run_queue_await for what is there. */
+bool run_queue_awaited(struct run_queue *queue);
+void run_queue_wake(struct run_queue *queue);
+/* Has the main thread look up, wherever it waits. */
 void run_queue_nudge(struct run_queue *queue);
 /* Takes request number `id` off the queue, any when 0; NULL when there is none. */
 struct request *run_queue_take(struct run_queue *queue, uint64_t id);
@@ -76,7 +83,7 @@ void output_write(struct output *output, int which /* 1 stdout, 2 stderr */, con
                   size_t size);
 /* Sends all that was written, by whatever way, up to now. */
 void output_flush(struct output *output);
-/* Comm thread: sends what is due; returns ms until something will be, -1: nothing waits. `look`:
+/* Who drives: sends what is due; returns ms until something will be, -1: nothing waits. `look`:
  * the pipes may have something, which costs two system calls; without it they are read now and
  * then. */
 int output_tick(struct output *output, bool look);
@@ -89,8 +96,25 @@ void engine_set_running(struct engine *engine, bool running);
 /* Interrupts the request that runs now; does nothing when none does. */
 void engine_interrupt(struct engine *engine);
 
-/* ---- comm.c: the comm thread ---- */
-void *comm_thread(void *engine);
+/* ---- drive.c: who drives the link. The main thread while it waits for a request, so that a
+ * request costs no switch of threads; the comm thread while the main thread runs one for longer
+ * than TAKE_OVER_NS ---- */
+struct drive;
+struct drive *drive_start(struct engine *engine, ipp_err_t *err);
+/* Waits until the bridge has told this engine to leave. */
+void drive_join(struct drive *drive);
+/* Main thread: waits for the next request as run_queue_await does, and drives the link meanwhile.
+ */
+enum run_queue_event drive_to_next_request(struct drive *drive, struct request **request);
+
+/* ---- comm.c: what an engine does with messages ---- */
+struct comm *comm_create(struct engine *engine);
+void comm_destroy(struct comm *comm);
+/* Moves messages, output and the end along; sleeps until there is something to do. Only for who
+ * drives. */
+void comm_step(struct comm *comm);
+/* True when the bridge has told this engine to leave. */
+bool comm_left(const struct comm *comm);
 
 /* ---- python_embed.c ---- */
 /* Runs user code until the queue closes. -1 with a text when Python cannot start. */

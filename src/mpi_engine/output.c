@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What user code prints becomes stream messages while it runs: the comm thread sends what has
+ * What user code prints becomes stream messages while it runs: who drives the link sends what has
  * waited SEND_AFTER_MS, so a rank that is blocked in C or MPI still shows what it printed. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ struct output {
     ipp_frame_t *parent; /* header of the request that output belongs to; NULL before the first */
     uint64_t number;
     int64_t due_ms;    /* 0: nothing waits */
-    int64_t looked_ms; /* when the comm thread last read the pipes */
+    int64_t looked_ms; /* when output_tick last read the pipes */
 };
 
 /* In a child that user code forked there is no comm thread: it writes into the pipes, which the
@@ -105,8 +106,13 @@ static void read_pipe(struct output *output, struct stream *stream)
 
 static void read_pipes(struct output *output)
 {
-    read_pipe(output, &output->streams[0]);
-    read_pipe(output, &output->streams[1]);
+    struct pollfd fds[] = { { output->streams[0].pipe_fd, POLLIN, 0 },
+                            { output->streams[1].pipe_fd, POLLIN, 0 } };
+    if (poll(fds, 2, 0) <= 0)
+        return;
+    for (int i = 0; i < 2; i++)
+        if (fds[i].revents)
+            read_pipe(output, &output->streams[i]);
 }
 
 void output_attribute(struct output *output, const struct request *request)

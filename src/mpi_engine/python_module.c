@@ -128,7 +128,7 @@ static PyObject *next_request(PyObject *module, PyObject *unused)
         say_hello();
     do {
         Py_BEGIN_ALLOW_THREADS
-        event = run_queue_pop(the_engine->queue, &request);
+        event = drive_to_next_request(the_engine->drive, &request);
         Py_END_ALLOW_THREADS
         buffers_collect();
     } while (event == QUEUE_NUDGED);
@@ -274,16 +274,20 @@ static struct PyModuleDef definition = { PyModuleDef_HEAD_INIT, .m_name = "_ippm
                                          .m_doc = "the C half of an ippmpi engine", .m_size = -1,
                                          .m_methods = functions };
 
-static void nudge(void *queue)
+/* The main thread waits in the queue or, driving, in the link. */
+static void nudge(void *unused)
 {
-    run_queue_nudge(queue);
+    (void)unused;
+    run_queue_nudge(the_engine->queue);
+    if (!pthread_equal(pthread_self(), the_engine->main_thread))
+        link_wake(the_engine->link);
 }
 
 static PyObject *module_create(void)
 {
     PyObject *module = PyModule_Create(&definition);
     request_type = PyType_FromSpec(&request_spec);
-    if (!module || !request_type || buffers_setup(nudge, the_engine->queue) < 0 ||
+    if (!module || !request_type || buffers_setup(nudge, NULL) < 0 ||
         PyModule_AddIntConstant(module, "engine_id", the_engine->id) < 0 ||
         PyModule_AddIntConstant(module, "engines", the_engine->engines) < 0 ||
         PyModule_AddStringConstant(module, "uuid", the_engine->uuid) < 0 ||

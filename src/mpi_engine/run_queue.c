@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The run queue between comm thread and main thread. */
+ * The run queue between who drives the link and the main thread. */
 #include <stdlib.h>
 
 #include "mpi_engine/engine.h"
@@ -8,7 +8,7 @@ struct run_queue {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct request *head, *tail;
-    bool closed, nudged;
+    bool closed, nudged, awaited;
 };
 
 struct run_queue *run_queue_create(void)
@@ -43,7 +43,6 @@ void run_queue_push(struct run_queue *queue, struct request *request, bool in_fr
     else
         queue->tail = queue->tail->next = request;
     pthread_mutex_unlock(&queue->mutex);
-    pthread_cond_signal(&queue->changed); /* outside: who wakes finds the mutex free */
 }
 
 static struct request *unlink_from(struct run_queue *queue, struct request *previous,
@@ -59,22 +58,51 @@ static struct request *unlink_from(struct run_queue *queue, struct request *prev
     return request;
 }
 
+static enum run_queue_event take_next(struct run_queue *queue, struct request **request)
+{
+    if (queue->closed)
+        return QUEUE_CLOSED;
+    if (queue->nudged) {
+        queue->nudged = false;
+        return QUEUE_NUDGED;
+    }
+    if (!queue->head)
+        return QUEUE_EMPTY;
+    *request = unlink_from(queue, NULL, queue->head);
+    return QUEUE_REQUEST;
+}
+
 enum run_queue_event run_queue_pop(struct run_queue *queue, struct request **request)
 {
-    enum run_queue_event event = QUEUE_REQUEST;
-    *request = NULL;
     pthread_mutex_lock(&queue->mutex);
-    while (!queue->head && !queue->closed && !queue->nudged)
-        pthread_cond_wait(&queue->changed, &queue->mutex);
-    if (queue->closed)
-        event = QUEUE_CLOSED;
-    else if (queue->nudged)
-        event = QUEUE_NUDGED;
-    else
-        *request = unlink_from(queue, NULL, queue->head);
-    queue->nudged = false;
+    enum run_queue_event event = take_next(queue, request);
     pthread_mutex_unlock(&queue->mutex);
     return event;
+}
+
+enum run_queue_event run_queue_await(struct run_queue *queue, struct request **request)
+{
+    enum run_queue_event event;
+    pthread_mutex_lock(&queue->mutex);
+    queue->awaited = true;
+    while ((event = take_next(queue, request)) == QUEUE_EMPTY)
+        pthread_cond_wait(&queue->changed, &queue->mutex);
+    queue->awaited = false;
+    pthread_mutex_unlock(&queue->mutex);
+    return event;
+}
+
+bool run_queue_awaited(struct run_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    bool awaited = queue->awaited && (queue->head || queue->closed);
+    pthread_mutex_unlock(&queue->mutex);
+    return awaited;
+}
+
+void run_queue_wake(struct run_queue *queue)
+{
+    pthread_cond_signal(&queue->changed);
 }
 
 void run_queue_nudge(struct run_queue *queue)

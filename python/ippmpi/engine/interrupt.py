@@ -7,6 +7,7 @@ or after the user's function in which an interrupt could strike the engine or th
 
 from __future__ import annotations
 
+import _signal  # signal's own functions make enumerations of what they return, at every request
 import signal
 import threading
 from types import CodeType, FrameType, FunctionType
@@ -54,7 +55,7 @@ def forget_handler(error: BaseException | None) -> None:
 
 def arm() -> None:
     """Be the handler of SIGINT, again if user code has put another in its place."""
-    if signal.getsignal(signal.SIGINT) is not _on_sigint:
+    if _signal.getsignal(_signal.SIGINT) is not _on_sigint:
         signal.signal(signal.SIGINT, _on_sigint)
 
 
