@@ -3,8 +3,9 @@ if HAVE_CHECK
 unit_tests = \
     tests/unit/test_base tests/unit/test_connection tests/unit/test_sched tests/unit/test_sched_model \
     tests/unit/test_wire
-mpi_tests = tests/mpi/test_link
-check_PROGRAMS += $(unit_tests) $(mpi_tests)
+mpi_programs = tests/mpi/test_link tests/mpi/test_death
+mpi_tests = tests/mpi/link.test tests/mpi/death.test
+check_PROGRAMS += $(unit_tests) $(mpi_programs)
 TESTS += $(unit_tests)
 
 tests_unit_test_base_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
@@ -19,6 +20,7 @@ tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_wire_LDADD = libwire.la libbase.la $(JANSSON_LIBS) $(CHECK_LIBS)
 tests_mpi_test_link_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_mpi_test_link_LDADD = liblink.la libbase.la $(CHECK_LIBS)
+tests_mpi_test_death_LDADD = liblink.la libbase.la
 endif
 
 check_PROGRAMS += tests/fuzz/replay_wire
@@ -29,14 +31,14 @@ dist_check_SCRIPTS = tests/fuzz/replay_wire.test
 TESTS += tests/fuzz/replay_wire.test
 EXTRA_DIST += %reldir%/fuzz/seed_wire.py %reldir%/fuzz/corpus_wire %reldir%/golden docs/protocol.md
 
-dist_check_SCRIPTS += tests/mpi/link.test
+dist_check_SCRIPTS += tests/mpi/link.test tests/mpi/death.test
 EXTRA_DIST += %reldir%/system
 
 # The bigger floors, by name. Each is one run of the same test driver or of pytest.
 .PHONY: check-mpi check-system check-sanitize check-valgrind
 
 check-mpi: $(check_PROGRAMS)
-	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/mpi/link.test \
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(mpi_tests)' \
 	    AM_TESTS_ENVIRONMENT='MPIRUN=$(MPIRUN); MPI_FLAVOUR=$(MPI_FLAVOUR); export MPIRUN MPI_FLAVOUR;'
 
 check-system: all
@@ -45,7 +47,7 @@ check-system: all
 
 # In a build tree of --enable-sanitizers.
 check-sanitize: $(check_PROGRAMS)
-	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests) tests/fuzz/replay_wire.test tests/mpi/link.test' \
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests) tests/fuzz/replay_wire.test $(mpi_tests)' \
 	    AM_TESTS_ENVIRONMENT='MPIRUN=$(MPIRUN); MPI_FLAVOUR=$(MPI_FLAVOUR); export MPIRUN MPI_FLAVOUR;'
 
 check-valgrind: $(check_PROGRAMS)

@@ -7,9 +7,7 @@
 struct body *body_new(int origin, enum link_lane lane, const struct link_envelope *envelope,
                       ipp_frames_t *frames)
 {
-    struct body *body = calloc(1, sizeof *body);
-    if (!body)
-        return NULL;
+    struct body *body = link_calloc(1, sizeof *body);
     body->references = 1;
     body->origin = origin;
     body->lane = lane;

@@ -92,16 +92,16 @@ static void put_in_order(struct peer *origin, enum link_lane lane, struct incomi
 }
 
 /* Posts receives for the sender's bulk, message by message, in a window of chunks. */
-static void pump_bulk(link_t *link, int from, enum link_lane lane)
+void incoming_pump(link_t *link, int from, enum link_lane lane)
 {
     struct peer *peer = &link->peers[from];
     for (struct incoming *in; (in = peer->bulk_head[lane]) != NULL;) {
         char *data;
         size_t length;
         while ((length = body_chunk(in->body, &in->cursor, &data)) > 0) {
-            struct operation operation = { .incoming = in,
-                                           .chunk = in->chunks_posted,
-                                           .peer = from };
+            struct operation operation = {
+                .incoming = in, .chunk = in->chunks_posted, .length = length, .peer = from
+            };
             if (in->in_flight >= LINK_WINDOW ||
                 operations_receive(link, data, length, LINK_TAG_BULK + (int)lane, operation) < 0)
                 return;
@@ -126,7 +126,7 @@ static void queue_bulk(link_t *link, struct incoming *in)
         peer->bulk_head[lane] = in;
     peer->bulk_tail[lane] = in;
     in->in_bulk_queue = true;
-    pump_bulk(link, in->from, lane);
+    incoming_pump(link, in->from, lane);
 }
 
 /* Moves `available` over the bytes from the front that are here without a gap. */
@@ -142,24 +142,53 @@ static void advance_available(struct incoming *in)
     in->body->available = in->front.passed;
 }
 
-void incoming_done(link_t *link, struct operation *operation)
+static void pump_forwards(link_t *link, const struct incoming *in)
+{
+    for (int i = 0; i < in->forward_count; i++)
+        if (!link->peers[in->forward_to[i]].lost)
+            outgoing_pump(link, in->forward_to[i], in->body->lane);
+}
+
+void incoming_done(link_t *link, struct operation *operation, size_t received)
 {
     struct incoming *in = operation->incoming;
     enum link_lane lane = in->body->lane;
+    struct peer *origin = &link->peers[in->body->origin];
     in->in_flight--;
     in->chunk_done[operation->chunk] = 1;
     in->chunks_complete++;
     link_ring_later(link, in->from); /* its window opens */
-    advance_available(in);
-    for (int i = 0; i < in->forward_count; i++)
-        outgoing_pump(link, in->forward_to[i], lane);
-    pump_bulk(link, operation->peer, lane);
+    if (received < operation->length)
+        in->body->broken = true;
+    if (!in->body->broken)
+        advance_available(in);
+    pump_forwards(link, in);
+    incoming_pump(link, operation->peer, lane);
     if (!complete(in))
         return;
-    if (in->duplicate)
+    if (in->body->broken && in->ordered)
+        take_out_of_order(origin, lane, in);
+    if (in->body->broken || in->duplicate)
         free_when_idle(in);
     else
-        deliver_in_order(link, &link->peers[in->body->origin], lane);
+        deliver_in_order(link, origin, lane);
+}
+
+/* Its sender is dead. Who gets it from here must not wait for the rest; the origin sends it again.
+ */
+static void orphan(link_t *link, struct incoming *in)
+{
+    if (in->ordered)
+        take_out_of_order(&link->peers[in->body->origin], in->body->lane, in);
+    in->body->broken = true;
+    pump_forwards(link, in);
+    incoming_free(in);
+}
+
+void incoming_abandoned(link_t *link, struct incoming *in)
+{
+    if (--in->in_flight == 0 && !in->ordered && !in->in_bulk_queue)
+        orphan(link, in);
 }
 
 static void note_acknowledgement(link_t *link, int from, const struct packet_head *head)
@@ -194,7 +223,6 @@ static void take_head(link_t *link, int from, const char *bytes, size_t size)
         in->duplicate = true;
     else
         put_in_order(origin, lane, in);
-    in->from_tree = head.origin != from || head.hop_count > 1;
     if (head.hop_count > 1 && !in->duplicate)
         in->forward_count = multicast_spread(link, in->body, hops, head.hop_count, in->forward_to);
     free(hops);
@@ -237,24 +265,34 @@ bool incoming_probe(link_t *link)
     return happened;
 }
 
+static void drop_bulk(link_t *link, int from, int lane)
+{
+    struct peer *peer = &link->peers[from];
+    for (struct incoming *in = peer->bulk_head[lane], *next; in; in = next) {
+        next = in->next_bulk;
+        in->in_bulk_queue = false;
+        if (!in->ordered)
+            orphan(link, in);
+    }
+    peer->bulk_head[lane] = peer->bulk_tail[lane] = NULL;
+}
+
+static void drop_ordered(link_t *link, int from, int lane)
+{
+    for (int origin = 0; origin < link->size; origin++)
+        for (struct incoming *in = link->peers[origin].ordered[lane], *next; in; in = next) {
+            next = in->next_ordered;
+            if (in->from == from && !complete(in))
+                orphan(link, in);
+        }
+}
+
 /* Call after operations_abandon: what `from` had begun and not finished will come another way or
  * never. */
 void incoming_drop_all(link_t *link, int from)
 {
     for (int lane = 0; lane < LINK_LANES; lane++) {
-        struct peer *peer = &link->peers[from];
-        for (struct incoming *in = peer->bulk_head[lane]; in; in = in->next_bulk)
-            in->in_bulk_queue = false;
-        peer->bulk_head[lane] = peer->bulk_tail[lane] = NULL;
-        for (int origin = 0; origin < link->size; origin++) {
-            struct incoming *in = link->peers[origin].ordered[lane], *next;
-            for (; in; in = next) {
-                next = in->next_ordered;
-                if (in->from != from || complete(in))
-                    continue;
-                take_out_of_order(&link->peers[origin], (enum link_lane)lane, in);
-                incoming_free(in);
-            }
-        }
+        drop_bulk(link, from, lane);
+        drop_ordered(link, from, lane);
     }
 }

@@ -24,6 +24,16 @@
 #define YIELD_PASSES 50
 #define NAP_MAX_MS 64
 
+void *link_calloc(size_t count, size_t size)
+{
+    void *memory = calloc(count, size);
+    if (!memory) {
+        ipp_log(IPP_LOG_ERROR, "no memory for messages: this rank ends");
+        abort();
+    }
+    return memory;
+}
+
 static int trust_bells_ms(const link_t *link)
 {
     return link->all_same_host ? SLEEP_LOCAL_MS : SLEEP_REMOTE_MS;
@@ -147,8 +157,9 @@ void link_destroy(link_t *link)
     if (!link)
         return;
     int saved_errno = errno;
-    for (int rank = 0; link->peers && rank < link->size; rank++) {
+    for (int rank = 0; link->peers && rank < link->size; rank++)
         link->peers[rank].lost = true; /* nothing is started for it any more */
+    for (int rank = 0; link->peers && rank < link->size; rank++) {
         operations_abandon(link, rank);
         outgoing_drop_all(link, rank);
         incoming_drop_all(link, rank);
@@ -198,8 +209,6 @@ static int post_one(link_t *link, int to, enum link_lane lane, const struct link
         return -1;
     }
     struct body *body = body_new(link->rank, lane, envelope, frames);
-    if (!body)
-        return -1;
     struct hop hop = { to, ++peer->sent[lane] };
     int result = outgoing_post(link, body, &hop, 1);
     if (result < 0)
@@ -239,11 +248,9 @@ int link_send(link_t *link, int to, enum link_lane lane, const struct link_envel
 int link_multicast(link_t *link, const int *ranks, size_t count, enum link_lane lane,
                    const struct link_envelope *envelope, ipp_frames_t *frames)
 {
-    int result = -1;
     pthread_mutex_lock(&link->mutex);
     struct body *body = body_new(link->rank, lane, envelope, frames);
-    if (body)
-        result = multicast_start(link, body, ranks, count);
+    int result = multicast_start(link, body, ranks, count);
     body_unref(body);
     hand_over(link);
     if (frames)
@@ -288,7 +295,7 @@ static bool deliver_ready(link_t *link)
         link->ready_head = in->next_ready;
         if (!link->ready_head)
             link->ready_tail = NULL;
-        if (in->from_tree && in->chunk_count > 0)
+        if (in->body->acknowledge && in->chunk_count > 0)
             acknowledge_bulk(link, in);
         deliver(link, in);
         incoming_free(in);
@@ -331,6 +338,16 @@ static bool listen_for(link_t *link, int timeout_ms)
     return happened;
 }
 
+static void pump_all(link_t *link)
+{
+    link->stalled = false;
+    for (int rank = 0; rank < link->size; rank++)
+        for (int lane = 0; lane < LINK_LANES && !link->peers[rank].lost; lane++) {
+            outgoing_pump(link, rank, (enum link_lane)lane);
+            incoming_pump(link, rank, (enum link_lane)lane);
+        }
+}
+
 /* One look at MPI. Probes only when a bell or the time since the last one gives reason to, until
  * enough of them found nothing. */
 static bool look_once(link_t *link)
@@ -345,6 +362,8 @@ static bool look_once(link_t *link)
     link->quiet_passes = happened ? 0 : link->quiet_passes + 1;
     if (link->quiet_passes > link->yield_passes + 1)
         operations_ring_receivers(link);
+    if (link->stalled)
+        pump_all(link);
     unlock_and_ring(link);
     return happened;
 }
@@ -372,7 +391,7 @@ int link_timeout(link_t *link)
 {
     pthread_mutex_lock(&link->mutex);
     int timeout = trust_bells_ms(link);
-    if (link->operation_count > 0) {
+    if (link->operation_count > 0 || link->stalled) {
         int naps = link->quiet_passes - link->yield_passes;
         timeout = naps <= 0 ? 0 : naps >= 6 ? NAP_MAX_MS : 1 << naps;
     }

@@ -105,7 +105,8 @@ int link_size(const link_t *link);
 bool link_same_host(const link_t *link, int rank);
 
 /* Sends `frames` (moved: empty afterwards, also on failure) to one rank. Never blocks. -1: ESRCH no
- * such rank, EHOSTDOWN it is dead, ENOMEM. */
+ * such rank, EHOSTDOWN it is dead, EMSGSIZE frames of up to 16 KiB make more than 2 GiB together.
+ */
 int link_send(link_t *link, int to, enum link_lane lane, const struct link_envelope *envelope,
               ipp_frames_t *frames);
 /* The same to each of `ranks` (none twice, dead ones are left out) along a tree: the sender's cost

@@ -38,6 +38,9 @@ struct body {
     struct link_envelope envelope;
     ipp_frames_t frames;
     size_t bulk_bytes, available;
+    bool acknowledge; /* its origin keeps it until all have said that they have it */
+    bool
+        broken; /* its sender died half-way: it goes on with empty chunks, and nobody delivers it */
 };
 
 /* Where the next chunk of a body's bulk starts. */
@@ -63,7 +66,7 @@ struct incoming {
     struct body *body;
     int from;
     uint32_t sequence;
-    bool duplicate, ordered, in_bulk_queue, from_tree;
+    bool duplicate, ordered, in_bulk_queue;
     struct cursor cursor; /* what has been asked for */
     struct cursor front;  /* what is here without a gap */
     size_t front_chunk;
@@ -96,7 +99,7 @@ struct operation {
     struct outgoing *outgoing; /* a send, or */
     struct incoming *incoming; /* a receive of chunk `chunk` */
     void *packet;              /* a head being sent; freed at the end */
-    size_t chunk;
+    size_t chunk, length;
     int peer;
 };
 
@@ -120,9 +123,10 @@ struct link {
     MPI_Request *requests; /* active operations; requests[i] belongs to operations[i] */
     struct operation *operations;
     int *completed;
-    MPI_Status *statuses; /* not read: MPICH's prototypes make gcc doubt MPI_STATUSES_IGNORE */
+    MPI_Status *statuses;
     int operation_count, operation_capacity;
     int quiet_passes, yield_passes;
+    bool stalled;     /* memory or MPI failed: queues wait to be pumped again */
     pthread_t driver; /* who called link_progress last */
 
     struct incoming *ready_head, *ready_tail;
@@ -147,10 +151,13 @@ struct packet_head {
     int32_t origin;
     uint32_t lane;
     uint32_t hop_count, frame_count;
+    uint32_t acknowledge;          /* 1: once its bulk is here, at once */
     uint32_t expected[LINK_LANES]; /* what the sender awaits next from the receiver: an
                                       acknowledgement */
     struct link_envelope envelope;
 };
+/* Bytes of the head of a message to `hop_count` ranks. */
+size_t packet_size(const struct body *body, size_t hop_count);
 void *packet_pack(const struct link *link, const struct outgoing *outgoing, size_t *size);
 /* Makes an incoming message of a packet; *hops (to free) and the count are its subtree, [0] is this
  * rank. NULL: ENOMEM or EPROTO. */
@@ -174,8 +181,12 @@ void outgoing_drop_all(link_t *link, int to);
 
 /* incoming.c */
 bool incoming_probe(link_t *link); /* takes the lock itself */
-void incoming_done(link_t *link, struct operation *operation);
+/* `received`: how many bytes came. */
+void incoming_done(link_t *link, struct operation *operation, size_t received);
+/* The same when nothing will come any more. */
+void incoming_abandoned(link_t *link, struct incoming *incoming);
 void incoming_drop_all(link_t *link, int from);
+void incoming_pump(link_t *link, int from, enum link_lane lane);
 void incoming_free(struct incoming *incoming);
 
 /* multicast.c */
@@ -190,5 +201,8 @@ int multicast_start(link_t *link, struct body *body, const int *ranks, size_t co
 void multicast_forget_all(link_t *link);
 
 void link_ring_later(link_t *link, int rank);
+/* Never NULL: without memory for its own bookkeeping a rank cannot keep the order of messages, so
+ * it ends in words. */
+void *link_calloc(size_t count, size_t size);
 
 #endif

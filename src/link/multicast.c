@@ -2,6 +2,7 @@
  * One to many: each rank passes a message on to at most TREE_DEGREE others, and the origin keeps it
  * until all have it. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,11 +67,10 @@ void multicast_resend_past(link_t *link, int lost)
 int multicast_spread(link_t *link, struct body *body, const struct hop *hops, size_t hop_count,
                      int children[TREE_DEGREE])
 {
-    size_t *positions = calloc(hop_count, sizeof *positions);
-    struct hop *subtree = calloc(hop_count, sizeof *subtree);
+    size_t *positions = link_calloc(hop_count, sizeof *positions);
+    struct hop *subtree = link_calloc(hop_count, sizeof *subtree);
     int count = 0;
-    for (size_t child = 1; child <= TREE_DEGREE && child < hop_count && positions && subtree;
-         child++) {
+    for (size_t child = 1; child <= TREE_DEGREE && child < hop_count; child++) {
         size_t below_count = tree_subtree(child, hop_count, positions);
         for (size_t i = 0; i < below_count; i++)
             subtree[i] = hops[positions[i]];
@@ -87,9 +87,7 @@ int multicast_spread(link_t *link, struct body *body, const struct hop *hops, si
 static struct hop *number_hops(link_t *link, const int *ranks, size_t count, enum link_lane lane,
                                size_t *hop_count)
 {
-    struct hop *hops = calloc(count + 1, sizeof *hops);
-    if (!hops)
-        return NULL;
+    struct hop *hops = link_calloc(count + 1, sizeof *hops);
     hops[0] = (struct hop){ .rank = link->rank };
     *hop_count = 1;
     for (size_t i = 0; i < count; i++)
@@ -98,11 +96,9 @@ static struct hop *number_hops(link_t *link, const int *ranks, size_t count, enu
     return hops;
 }
 
-static int retain(link_t *link, struct body *body, struct hop *hops, size_t hop_count)
+static void retain(link_t *link, struct body *body, struct hop *hops, size_t hop_count)
 {
-    struct retained *r = calloc(1, sizeof *r);
-    if (!r)
-        return -1;
+    struct retained *r = link_calloc(1, sizeof *r);
     *r = (struct retained){
         .body = body_ref(body), .hops = hops, .hop_count = hop_count, .settled = 1
     };
@@ -111,19 +107,21 @@ static int retain(link_t *link, struct body *body, struct hop *hops, size_t hop_
     else
         link->retained_head = r;
     link->retained_tail = r;
-    return 0;
 }
 
 int multicast_start(link_t *link, struct body *body, const int *ranks, size_t count)
 {
-    size_t hop_count = 0;
+    if (packet_size(body, count + 1) > INT_MAX) {
+        errno = EMSGSIZE;
+        return -1;
+    }
+    size_t hop_count;
     struct hop *hops = number_hops(link, ranks, count, body->lane, &hop_count);
     int children[TREE_DEGREE];
     bool has_inner_ranks = hop_count > TREE_DEGREE + 1;
-    if (!hops || (has_inner_ranks && retain(link, body, hops, hop_count) < 0)) {
-        free(hops);
-        return -1;
-    }
+    body->acknowledge = has_inner_ranks;
+    if (has_inner_ranks)
+        retain(link, body, hops, hop_count);
     multicast_spread(link, body, hops, hop_count, children);
     if (!has_inner_ranks)
         free(hops);

@@ -29,26 +29,38 @@ static int reserve(link_t *link)
     return 0;
 }
 
-static void finish(link_t *link, struct operation operation)
+struct finished {
+    struct operation operation;
+    int received; /* bytes, by a receive */
+};
+
+static void finish(link_t *link, struct finished *finished)
 {
-    free(operation.packet);
-    if (operation.outgoing)
-        outgoing_done(link, &operation);
+    struct operation *operation = &finished->operation;
+    free(operation->packet);
+    if (operation->outgoing)
+        outgoing_done(link, operation);
     else
-        incoming_done(link, &operation);
+        incoming_done(link, operation, (size_t)finished->received);
+}
+
+/* What could not be started is tried again at the next nap. */
+static int stall(link_t *link, int error)
+{
+    link->stalled = true;
+    errno = error;
+    return -1;
 }
 
 int operations_send(link_t *link, const void *data, size_t size, int tag,
                     struct operation operation)
 {
     if (reserve(link) < 0)
-        return -1;
+        return stall(link, ENOMEM);
     MPI_Request *request = &link->requests[link->operation_count];
     if (MPI_Isend(data, (int)size, MPI_BYTE, operation.peer, tag, link->comm, request) !=
-        MPI_SUCCESS) {
-        errno = EHOSTDOWN;
-        return -1;
-    }
+        MPI_SUCCESS)
+        return stall(link, EHOSTDOWN);
     link->operations[link->operation_count++] = operation;
     link_ring_later(link, operation.peer);
     return 0;
@@ -57,13 +69,11 @@ int operations_send(link_t *link, const void *data, size_t size, int tag,
 int operations_receive(link_t *link, void *data, size_t size, int tag, struct operation operation)
 {
     if (reserve(link) < 0)
-        return -1;
+        return stall(link, ENOMEM);
     MPI_Request *request = &link->requests[link->operation_count];
     if (MPI_Irecv(data, (int)size, MPI_BYTE, operation.peer, tag, link->comm, request) !=
-        MPI_SUCCESS) {
-        errno = EHOSTDOWN;
-        return -1;
-    }
+        MPI_SUCCESS)
+        return stall(link, EHOSTDOWN);
     link->operations[link->operation_count++] = operation;
     return 0;
 }
@@ -84,19 +94,22 @@ bool operations_test(link_t *link)
     if (done == MPI_UNDEFINED || done <= 0)
         return false;
     /* Finishing one may start others, which are appended: collect all before any. */
-    struct operation few[16],
-        *finished = done <= 16 ? few : malloc((size_t)done * sizeof *finished);
-    if (!finished)
+    struct finished few[16], *all = done <= 16 ? few : malloc((size_t)done * sizeof *all);
+    if (!all)
         abort();
-    for (int i = 0; i < done; i++)
-        finished[i] = link->operations[link->completed[i]];
+    for (int i = 0; i < done; i++) {
+        all[i].operation = link->operations[link->completed[i]];
+        all[i].received = 0;
+        if (all[i].operation.incoming)
+            MPI_Get_count(&link->statuses[i], MPI_BYTE, &all[i].received);
+    }
     for (int i = link->operation_count - 1; i >= 0; i--)
         if (link->requests[i] == MPI_REQUEST_NULL)
             take_out(link, i);
     for (int i = 0; i < done; i++)
-        finish(link, finished[i]);
-    if (finished != few)
-        free(finished);
+        finish(link, &all[i]);
+    if (all != few)
+        free(all);
     return true;
 }
 
@@ -124,7 +137,7 @@ void operations_abandon(link_t *link, int peer)
             outgoing_done(link, &operation);
         } else if (operation.incoming) {
             body_ref(operation.incoming->body);
-            operation.incoming->in_flight--;
+            incoming_abandoned(link, operation.incoming);
         }
     }
 }

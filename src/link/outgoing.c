@@ -2,6 +2,7 @@
  * Messages on their way out: per destination and lane one queue; its first message sends, in a
  * window of chunks. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +19,12 @@ static void outgoing_free(link_t *link, struct outgoing *o)
 
 int outgoing_post(link_t *link, struct body *body, const struct hop *hops, size_t hop_count)
 {
-    struct outgoing *o = calloc(1, sizeof *o);
-    struct hop *copy = malloc(hop_count * sizeof *copy);
-    if (!o || !copy) {
-        free(o);
-        free(copy);
+    if (packet_size(body, hop_count) > INT_MAX) {
+        errno = EMSGSIZE;
         return -1;
     }
+    struct outgoing *o = link_calloc(1, sizeof *o);
+    struct hop *copy = link_calloc(hop_count, sizeof *copy);
     memcpy(copy, hops, hop_count * sizeof *copy);
     o->body = body_ref(body);
     o->hops = copy;
@@ -56,17 +56,19 @@ static int send_head(link_t *link, struct outgoing *o)
     return 0;
 }
 
-/* Sends chunks that are here while the window is open. True when the last one has been handed to
- * MPI. */
+/* Sends chunks that are here while the window is open; of a broken body empty ones for the rest, so
+ * that the receiver comes to its end too. True when the last one has been handed to MPI. */
 static bool send_bulk(link_t *link, struct outgoing *o)
 {
     char *data;
     size_t length;
     while ((length = body_chunk(o->body, &o->cursor, &data)) > 0) {
-        if (o->in_flight >= LINK_WINDOW || o->cursor.passed + length > o->body->available)
+        bool here = o->cursor.passed + length <= o->body->available;
+        if (o->in_flight >= LINK_WINDOW || (!here && !o->body->broken))
             return false;
         struct operation operation = { .outgoing = o, .peer = o->to };
-        if (operations_send(link, data, length, LINK_TAG_BULK + (int)o->body->lane, operation) < 0)
+        if (operations_send(link, data, here ? length : 0, LINK_TAG_BULK + (int)o->body->lane,
+                            operation) < 0)
             return false;
         o->in_flight++;
         body_advance(&o->cursor, length);

@@ -26,6 +26,12 @@ static char *put(char *at, const void *data, size_t size)
     return at + size;
 }
 
+size_t packet_size(const struct body *body, size_t hop_count)
+{
+    return sizeof(struct packet_head) + hop_count * sizeof(struct hop) +
+           body->frames.count * sizeof(uint64_t) + inline_bytes(&body->frames);
+}
+
 void *packet_pack(const struct link *link, const struct outgoing *outgoing, size_t *size)
 {
     const struct body *body = outgoing->body;
@@ -36,10 +42,10 @@ void *packet_pack(const struct link *link, const struct outgoing *outgoing, size
                                 .lane = (uint32_t)body->lane,
                                 .hop_count = (uint32_t)outgoing->hop_count,
                                 .frame_count = (uint32_t)frames->count,
+                                .acknowledge = body->acknowledge,
                                 .envelope = body->envelope };
     memcpy(head.expected, peer->expected, sizeof head.expected);
-    *size = sizeof head + outgoing->hop_count * sizeof *outgoing->hops +
-            frames->count * sizeof(uint64_t) + inline_bytes(frames);
+    *size = packet_size(body, outgoing->hop_count);
     char *packet = malloc(*size), *at = packet;
     if (!packet)
         return NULL;
@@ -108,8 +114,9 @@ struct incoming *packet_unpack(const char *bytes, size_t size, struct packet_hea
     memcpy(*hops, at, hops_bytes);
     incoming->sequence = (*hops)[0].sequence;
     incoming->body = body_new(head->origin, (enum link_lane)head->lane, &head->envelope, &frames);
-    if (!incoming->body || plan_chunks(incoming) < 0)
+    if (plan_chunks(incoming) < 0)
         goto error;
+    incoming->body->acknowledge = head->acknowledge;
     return incoming;
 garbled:
     errno = EPROTO;
