@@ -23,6 +23,8 @@
  * rank; then naps of 1, 2, 4 ... ms, which bells cut short. */
 #define YIELD_PASSES 50
 #define NAP_MAX_MS 64
+/* Of 16 ms, when nothing that MPI is busy with is urgent. */
+#define FIRST_EASY_NAP 4
 
 void *link_calloc(size_t count, size_t size)
 {
@@ -393,6 +395,8 @@ int link_timeout(link_t *link)
     int timeout = trust_bells_ms(link);
     if (link->operation_count > 0 || link->stalled) {
         int naps = link->quiet_passes - link->yield_passes;
+        if (link->urgent_count == 0 && !link->stalled)
+            naps = (naps < 0 ? 0 : naps) + FIRST_EASY_NAP;
         timeout = naps <= 0 ? 0 : naps >= 6 ? NAP_MAX_MS : 1 << naps;
     }
     pthread_mutex_unlock(&link->mutex);

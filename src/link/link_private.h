@@ -21,6 +21,9 @@
 /* Chunks of one message in flight to one rank: enough to keep the transport busy, few enough to
  * stay fair. */
 #define LINK_WINDOW 8
+/* MPI libraries copy what is no larger into memory that they share with a rank of the same host, at
+ * once: 4096 less headers is Open MPI's btl_vader_eager_limit, the smallest of those in use. */
+#define LINK_EAGER_BYTES 4000
 
 /* One destination of a message and the number of the message in the order from origin to it. */
 struct hop {
@@ -101,6 +104,7 @@ struct operation {
     void *packet;              /* a head being sent; freed at the end */
     size_t chunk, length;
     int peer;
+    bool urgent; /* MPI may need this rank's help; else all but a word of completion is done */
 };
 
 struct link {
@@ -124,7 +128,7 @@ struct link {
     struct operation *operations;
     int *completed;
     MPI_Status *statuses;
-    int operation_count, operation_capacity;
+    int operation_count, operation_capacity, urgent_count;
     int quiet_passes, yield_passes;
     bool stalled;     /* memory or MPI failed: queues wait to be pumped again */
     pthread_t driver; /* who called link_progress last */

@@ -52,6 +52,12 @@ static int stall(link_t *link, int error)
     return -1;
 }
 
+static void note(link_t *link, struct operation operation)
+{
+    link->operations[link->operation_count++] = operation;
+    link->urgent_count += operation.urgent;
+}
+
 int operations_send(link_t *link, const void *data, size_t size, int tag,
                     struct operation operation)
 {
@@ -61,7 +67,8 @@ int operations_send(link_t *link, const void *data, size_t size, int tag,
     if (MPI_Isend(data, (int)size, MPI_BYTE, operation.peer, tag, link->comm, request) !=
         MPI_SUCCESS)
         return stall(link, EHOSTDOWN);
-    link->operations[link->operation_count++] = operation;
+    operation.urgent = size > LINK_EAGER_BYTES || !link->peers[operation.peer].same_host;
+    note(link, operation);
     link_ring_later(link, operation.peer);
     return 0;
 }
@@ -74,13 +81,15 @@ int operations_receive(link_t *link, void *data, size_t size, int tag, struct op
     if (MPI_Irecv(data, (int)size, MPI_BYTE, operation.peer, tag, link->comm, request) !=
         MPI_SUCCESS)
         return stall(link, EHOSTDOWN);
-    link->operations[link->operation_count++] = operation;
+    operation.urgent = true;
+    note(link, operation);
     return 0;
 }
 
 static void take_out(link_t *link, int i)
 {
     int last = --link->operation_count;
+    link->urgent_count -= link->operations[i].urgent;
     link->requests[i] = link->requests[last];
     link->operations[i] = link->operations[last];
 }
