@@ -11,10 +11,8 @@
  * the client knows. */
 static int rename_copy(const struct engine *engine, struct request *request, json_t *header)
 {
-    char own[256];
-    snprintf(own, sizeof own, "%s_%s", wire_json_string(header, "msg_id", ""), engine->uuid);
-    json_object_set_new(header, "msg_id", json_string(own));
-    ipp_frame_t *renamed = wire_json_frame(header);
+    ipp_frame_t *renamed =
+        wire_copy_rename(header, engine->uuid) < 0 ? NULL : wire_json_frame(header);
     if (!renamed)
         return -1;
     ipp_frame_unref(request->frames.at[FRAME_HEADER]);

@@ -2,9 +2,11 @@
  * New headers and the ids in them. */
 #include "wire/sign.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 void wire_uuid(char out[37])
@@ -43,4 +45,27 @@ ipp_frame_t *wire_header_frame(const char *msg_type, const char *session)
     return wire_json_frame_new(json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "msg_id", msg_id, "msg_type",
                                          msg_type, "username", "ipp", "session", session, "date",
                                          ipp_date(date), "version", "5.3"));
+}
+
+char *wire_copy_id(const char *msg_id, const char *uuid)
+{
+    char *id;
+    return asprintf(&id, "%s_%s", msg_id, uuid) < 0 ? NULL : id;
+}
+
+int wire_copy_rename(json_t *header, const char *uuid)
+{
+    const char *msg_id = wire_json_string(header, "msg_id", NULL);
+    if (!msg_id) {
+        errno = EINVAL;
+        return -1;
+    }
+    char *id = wire_copy_id(msg_id, uuid);
+    if (!id)
+        return -1;
+    int result = json_object_set_new(header, "msg_id", json_string(id));
+    free(id);
+    if (result < 0)
+        errno = EINVAL;
+    return result;
 }

@@ -105,6 +105,12 @@ void wire_uuid(char out[37]);
 /* A new header: fresh msg_id, date now, `session` as given, username "ipp", protocol version 5.3.
  * Any thread. NULL with errno EINVAL (a string not in UTF-8) or ENOMEM. */
 ipp_frame_t *wire_header_frame(const char *msg_type, const char *session);
+/* The msg_id of the copy of a broadcast that is for the engine `uuid`: "MSGID_UUID", however long
+ * that is. The caller frees it. NULL with errno ENOMEM. */
+char *wire_copy_id(const char *msg_id, const char *uuid);
+/* Gives the header of a broadcast the msg_id of that copy. -1, unchanged, with errno EINVAL (no
+ * msg_id in it, or a uuid not in UTF-8) or ENOMEM. */
+int wire_copy_rename(json_t *header, const char *uuid);
 
 /* ---- the connection file, as ipyparallel reads it, with keys of ours beside ---- */
 

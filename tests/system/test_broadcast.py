@@ -2,11 +2,15 @@
 """BroadcastView: one message to many engines, answers apart or together."""
 from __future__ import annotations
 
+import uuid
+
 import numpy as np
 import pytest
 from ipyparallel import BroadcastView, Client, Reference, error, interactive
 
 import remote
+from cluster import Cluster
+from raw import RawClient
 
 BOTH = pytest.mark.parametrize("coalescing", [False, True], ids=["apart", "together"])
 
@@ -124,3 +128,23 @@ def test_hundred_megabytes(rc: Client, coalescing: bool) -> None:
     sums = rc[:].apply_sync(total, Reference("data"))
     assert sums == [float(data.sum())] * len(rc)
     rc[:].execute("del data", block=True)
+
+
+@pytest.mark.ours_only("the original leaves such messages to its own client")
+@pytest.mark.parametrize("length", [36, 219, 220, 256, 5000])
+def test_message_ids_of_any_length(cluster: Cluster, rc: Client, length: int) -> None:
+    """A copy's id is the original's, whole, and the engine's uuid: engines and bridge agree on it."""
+    raw = RawClient(cluster.connection_file)
+    try:
+        engines = raw.engines()
+        msg_id = uuid.uuid4().hex.ljust(length, "m")
+        metadata = {"targets": [[engines[i], i] for i in (0, 3)], "is_broadcast": True}
+        frames = raw.apply_frames(remote.echo, 1, to="", metadata=metadata, msg_id=msg_id)[1:]
+        raw.send("broadcast", frames)
+        answers = [raw.receive("broadcast") for _ in range(2)]
+        assert all(answer["content"]["status"] == "ok" for answer in answers)
+        assert {answer["parent_header"]["msg_id"] for answer in answers} == {
+            f"{msg_id}_{engines[i]}" for i in (0, 3)
+        }
+    finally:
+        raw.close()

@@ -757,6 +757,41 @@ static TCase *signatures_case(void)
     return test;
 }
 
+START_TEST(copy_of_a_broadcast_has_an_id_of_its_own)
+{
+    static const char uuid[] = "8c1d0a2e-0000-4000-8000-000000000001";
+    static const size_t lengths[] = { 0, 1, 218, 219, 220, 5000, 1000000 };
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        char *original = calloc(1, lengths[i] + 1);
+        memset(original, 'm', lengths[i]);
+        json_t *header = json_pack("{s:s, s:s}", "msg_id", original, "session", "s");
+        ck_assert_int_eq(wire_copy_rename(header, uuid), 0);
+        const char *renamed = wire_json_string(header, "msg_id", NULL);
+        char *id = wire_copy_id(original, uuid);
+        ck_assert_uint_eq(strlen(id), lengths[i] + 1 + strlen(uuid));
+        ck_assert(strncmp(id, original, lengths[i]) == 0);
+        ck_assert_str_eq(id + lengths[i] + 1, uuid);
+        ck_assert_str_eq(renamed, id);
+        ck_assert_str_eq(wire_json_string(header, "session", NULL), "s");
+        free(id);
+        free(original);
+        json_decref(header);
+    }
+}
+END_TEST
+
+START_TEST(copy_rename_leaves_what_it_cannot_rename)
+{
+    json_t *header = json_pack("{s:i}", "msg_id", 3);
+    ck_assert_int_eq(wire_copy_rename(header, "u"), -1);
+    ck_assert_int_eq(errno, EINVAL);
+    json_object_set_new(header, "msg_id", json_string("m"));
+    ck_assert_int_eq(wire_copy_rename(header, "\xff"), -1);
+    ck_assert_str_eq(wire_json_string(header, "msg_id", NULL), "m");
+    json_decref(header);
+}
+END_TEST
+
 static TCase *json_case(void)
 {
     TCase *test = tcase_create("json");
@@ -768,6 +803,8 @@ static TCase *json_case(void)
     tcase_add_test(test, uuid_is_version_4);
     tcase_add_test(test, header_has_what_jupyter_wants);
     tcase_add_test(test, header_ids_differ_among_threads);
+    tcase_add_test(test, copy_of_a_broadcast_has_an_id_of_its_own);
+    tcase_add_test(test, copy_rename_leaves_what_it_cannot_rename);
     return test;
 }
 

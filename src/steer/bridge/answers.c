@@ -176,9 +176,7 @@ static ipp_frame_t *part_parent(struct bridge *b, const struct pending *p, const
     if (!(p->flags & LINK_BROADCAST) || (p->flags & LINK_COALESCING))
         return ipp_frame_ref(p->header);
     json_t *header = wire_json_read(p->header, NULL);
-    char own[256];
-    snprintf(own, sizeof own, "%s_%s", p->msg_id, b->engines[part->engine].uuid);
-    json_object_set_new(header, "msg_id", json_string(own));
+    wire_copy_rename(header, b->engines[part->engine].uuid);
     return wire_json_frame_new(header);
 }
 
