@@ -2,7 +2,7 @@
 if HAVE_CHECK
 unit_tests = \
     tests/unit/test_base tests/unit/test_connection tests/unit/test_sched tests/unit/test_sched_model \
-    tests/unit/test_wire
+    tests/unit/test_wire tests/unit/test_bridge
 mpi_programs = tests/mpi/test_link tests/mpi/test_death
 mpi_tests = tests/mpi/link.test tests/mpi/death.test
 check_PROGRAMS += $(unit_tests) $(mpi_programs)
@@ -18,6 +18,8 @@ tests_unit_test_sched_model_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_sched_model_LDADD = libsched.la $(CHECK_LIBS)
 tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_wire_LDADD = libwire.la libbase.la $(JANSSON_LIBS) $(CHECK_LIBS)
+tests_unit_test_bridge_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_bridge_LDADD = libbridge.la libwire.la libbase.la $(JANSSON_LIBS) $(CHECK_LIBS)
 tests_mpi_test_link_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_mpi_test_link_LDADD = liblink.la libbase.la $(CHECK_LIBS)
 tests_mpi_test_death_LDADD = liblink.la libbase.la

@@ -41,7 +41,8 @@ def test_unknown_message_type(raw: RawClient, channel: str) -> None:
     )
     raw.send(channel, raw.frames("dance_request", metadata=metadata, to=to, msg_id="m1"))
     answer = raw.receive(channel)
-    assert answer["parent_header"]["msg_id"] == "m1"
+    awaited = f"m1_{raw.engines()[1]}" if channel == "broadcast" else "m1"
+    assert answer["parent_header"]["msg_id"] == awaited
     assert answer["content"]["status"] == "error"
     assert "dance_request" in answer["content"]["evalue"]
     works(raw)
@@ -114,11 +115,58 @@ def test_bad_targets_of_a_broadcast(raw: RawClient, targets: Any, coalescing: bo
     }
     raw.send("broadcast", raw.frames("apply_request", metadata=metadata, msg_id="m5"))
     answer = raw.receive("broadcast")
-    assert (
-        answer["parent_header"]["msg_id"].startswith("m5")
-        and answer["content"]["status"] == "error"
-    )
+    named = not coalescing and targets == [["no-such-engine", 0]]
+    assert answer["parent_header"]["msg_id"] == ("m5_no-such-engine" if named else "m5")
+    assert answer["content"]["status"] == "error"
+    assert raw.silent("broadcast")
     works(raw)
+
+
+@pytest.mark.parametrize("msg_id", ["m5", "m" * 300], ids=["short", "long"])
+def test_a_refused_broadcast_is_answered_for_each_target(raw: RawClient, msg_id: str) -> None:
+    """As many answers as the client waits for, and none to the original."""
+    uuids = [raw.engines()[0], "no-such-engine", raw.engines()[2]]
+    targets = [[uuid, i] for i, uuid in enumerate([*uuids, uuids[0]])]
+    metadata = {"targets": targets, "is_broadcast": True, "is_coalescing": False}
+    raw.send("broadcast", raw.frames("apply_request", metadata=metadata, msg_id=msg_id))
+    answers = [raw.receive("broadcast") for _ in uuids]
+    for uuid, answer in zip(uuids, answers):
+        assert answer["parent_header"]["msg_id"] == f"{msg_id}_{uuid}"
+        assert answer["parent_header"]["session"] == raw.session
+        assert answer["header"]["msg_type"] == "apply_reply"
+        assert answer["metadata"]["engine"] == uuid
+        assert answer["content"]["ename"] == "EngineError"
+        assert answer["content"]["evalue"] == "no engine is called 'no-such-engine'"
+    assert raw.silent("broadcast")
+    works(raw)
+
+
+def test_a_broadcast_whose_targets_cannot_be_read(raw: RawClient) -> None:
+    raw.send("broadcast", raw.frames("apply_request", metadata=["no object"], msg_id="m5"))
+    answer = raw.receive("broadcast")
+    assert answer["parent_header"]["msg_id"] == "m5"
+    assert answer["content"]["ename"] == "ValueError" and "metadata" in answer["content"]["evalue"]
+    works(raw)
+
+
+def test_a_broadcast_under_an_id_in_use(raw: RawClient, gate: Any) -> None:
+    """The first one goes on; the second is refused for each of its own targets."""
+    uuids = raw.engines()
+
+    def send(engine: int, *args: Any) -> None:
+        metadata = {"targets": [[uuids[engine], engine]], "is_broadcast": True}
+        frames = raw.apply_frames(*args, to="", metadata=metadata, msg_id="m5")[1:]
+        raw.send("broadcast", frames)
+
+    send(0, remote.pass_gate, gate.path)
+    send(1, remote.echo, 1)
+    refused = raw.receive("broadcast")
+    assert refused["parent_header"]["msg_id"] == f"m5_{uuids[1]}"
+    assert "under way" in refused["content"]["evalue"]
+    gate.open()
+    answer = raw.receive("broadcast")
+    assert answer["parent_header"]["msg_id"] == f"m5_{uuids[0]}"
+    assert answer["content"]["status"] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,20 @@ def test_hundred_megabytes(rc: Client, coalescing: bool) -> None:
     rc[:].execute("del data", block=True)
 
 
+@pytest.mark.ours_only("the original loses broadcasts to engines that it does not know")
+@BOTH
+def test_unknown_engine(cluster: Cluster, coalescing: bool) -> None:
+    """A client that believes in an engine which is not there gets its answers all the same."""
+    rc = cluster.client()
+    rc._engines[9] = "no-such-engine"
+    rc._ids.append(9)
+    result = view_of(rc, coalescing, [1, 9]).apply_async(remote.echo, 1)
+    with pytest.raises(error.RemoteError, match="no-such-engine"):
+        result.get(20)
+    assert not set(result.msg_ids) & rc.outstanding
+    cluster.drop(rc)
+
+
 @pytest.mark.ours_only("the original leaves such messages to its own client")
 @pytest.mark.parametrize("length", [36, 219, 220, 256, 5000])
 def test_message_ids_of_any_length(cluster: Cluster, rc: Client, length: int) -> None:

@@ -112,6 +112,40 @@ void answer_own(struct bridge *b, enum wire_channel channel, const wire_msg_t *a
         answer_send(b, channel, asked->identities.at[0], &frames);
 }
 
+static void refuse_copy(struct bridge *b, const wire_msg_t *asked, const char *uuid,
+                        const char *msg_type, json_t *content)
+{
+    json_t *header = json_copy(asked->header_json);
+    const char *original = wire_json_string(header, "msg_id", "");
+    json_t *metadata =
+        json_pack("{s:s, s:s, s:b, s:b, s:s}", "status", "error", "engine", uuid, "is_broadcast", 1,
+                  "is_coalescing", 0, "original_msg_id", original);
+    wire_copy_rename(header, uuid);
+    ipp_frame_t *parent = wire_json_frame_new(header);
+    ipp_frames_t frames = { 0 };
+    if (compose(b, &frames, msg_type, parent, metadata, json_incref(content)))
+        answer_send(b, WIRE_BROADCAST, asked->identities.at[0], &frames);
+    publish_idle(b, ANY_ENGINE, parent);
+    ipp_frame_unref(parent);
+}
+
+/* False when no copy can be known. */
+static bool refuse_copies(struct bridge *b, const wire_msg_t *asked, const char *msg_type,
+                          json_t *content)
+{
+    json_t *metadata = wire_json_read(asked->metadata, NULL);
+    json_t *names = copies_awaited(metadata), *unused;
+    const char *uuid;
+    json_object_foreach(names, uuid, unused)
+    {
+        refuse_copy(b, asked, uuid, msg_type, content);
+    }
+    bool known = json_object_size(names) > 0;
+    json_decref(names);
+    json_decref(metadata);
+    return known;
+}
+
 void answer_error(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
                   const char *msg_type, const char *ename, const char *format, ...)
 {
@@ -120,9 +154,13 @@ void answer_error(struct bridge *b, enum wire_channel channel, const wire_msg_t 
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    answer_own(b, channel, asked, msg_type, error_content(ename, text));
-    if (channel != WIRE_QUERY && channel != WIRE_CONTROL)
-        publish_idle(b, ANY_ENGINE, asked->header);
+    json_t *content = error_content(ename, text);
+    if (channel != WIRE_BROADCAST || !refuse_copies(b, asked, msg_type, content)) {
+        answer_own(b, channel, asked, msg_type, json_incref(content));
+        if (channel != WIRE_QUERY && channel != WIRE_CONTROL)
+            publish_idle(b, ANY_ENGINE, asked->header);
+    }
+    json_decref(content);
 }
 
 void answer_aborted(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,

@@ -119,6 +119,7 @@ void answer_send(struct bridge *b, enum wire_channel channel, ipp_frame_t *clien
 /* A reply of the bridge's own; takes `content`. */
 void answer_own(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
                 const char *msg_type, json_t *content);
+/* Refuses a request as a whole: one answer, or of a broadcast one for each copy that is awaited. */
 void answer_error(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
                   const char *msg_type, const char *ename, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
@@ -133,6 +134,12 @@ void answer_aborted(struct bridge *b, enum wire_channel channel, const wire_msg_
                     const struct wire_op_info *op);
 void publish(struct bridge *b, enum wire_channel channel, const char *topic, const char *msg_type,
              ipp_frame_t *parent, json_t *content);
+/* ---- copies.c ---- */
+/* The engines that a broadcast with this metadata is answered for one by one: their uuids, each
+ * once, as keys of an object (a new reference). None: one answer, to the original msg_id, for the
+ * broadcast is coalescing or names nobody. */
+json_t *copies_awaited(const json_t *metadata);
+
 /* Puts the parts of a coalescing broadcast together (coalesce.c): frames of the one reply, header
  * first. */
 int coalesce(struct bridge *b, struct pending *pending, ipp_frames_t *out);
