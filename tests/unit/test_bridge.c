@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What is pure of the room steer/bridge: who waits for a refused broadcast. */
+ * What is pure of the room steer/bridge: who waits for a refused broadcast, and aborts that came
+ * early. */
 #include "steer/bridge/bridge_private.h"
 
 #include <check.h>
@@ -43,6 +44,74 @@ START_TEST(no_copies_are_awaited_of_nobody_or_of_one_reply)
 }
 END_TEST
 
+/* ---- early aborts ---- */
+
+START_TEST(early_abort_is_taken_once_and_of_its_engine)
+{
+    struct early *early = early_create(10);
+    ck_assert(!early_take(early, "m", 1));
+    early_add(early, "m", 1);
+    early_add(early, "m", 1);
+    ck_assert(!early_take(early, "m", 2));
+    ck_assert(!early_take(early, "other", 1));
+    ck_assert(early_take(early, "m", 1));
+    ck_assert(!early_take(early, "m", 1));
+    early_destroy(early);
+}
+END_TEST
+
+START_TEST(early_abort_holds_for_any_engine)
+{
+    struct early *early = early_create(10);
+    early_add(early, "task", 3);
+    ck_assert(early_take(early, "task", ANY_ENGINE));
+    ck_assert(!early_take(early, "task", ANY_ENGINE));
+    early_destroy(early);
+}
+END_TEST
+
+START_TEST(early_abort_of_a_broadcast_by_either_id)
+{
+    struct early *early = early_create(10);
+    early_add(early, "m", 0);
+    early_add(early, "m_uuid1", 1);
+    early_add(early, "m_uuid2", 3);
+    ck_assert(early_take_copy(early, "m", "uuid0", 0));
+    ck_assert(!early_take_copy(early, "m", "uuid0", 0));
+    ck_assert(early_take_copy(early, "m", "uuid1", 1));
+    ck_assert(!early_take_copy(early, "m", "uuid2", 2));
+    early_add(early, "m", 4);
+    early_add(early, "m_uuid4", 4);
+    ck_assert(early_take_copy(early, "m", "uuid4", 4));
+    ck_assert_msg(!early_take_copy(early, "m", "uuid4", 4), "both ids are one abort");
+    early_destroy(early);
+}
+END_TEST
+
+START_TEST(early_aborts_forget_the_oldest)
+{
+    struct early *early = early_create(4); /* two for each abort */
+    early_add(early, "first", 1);
+    early_add(early, "second", 1);
+    early_add(early, "third", 1);
+    ck_assert(!early_take(early, "first", 1));
+    ck_assert(early_take(early, "second", 1));
+    ck_assert(early_take(early, "third", 1));
+    early_destroy(early);
+    early_destroy(NULL);
+}
+END_TEST
+
+static TCase *early_case(void)
+{
+    TCase *test = tcase_create("early");
+    tcase_add_test(test, early_abort_is_taken_once_and_of_its_engine);
+    tcase_add_test(test, early_abort_holds_for_any_engine);
+    tcase_add_test(test, early_abort_of_a_broadcast_by_either_id);
+    tcase_add_test(test, early_aborts_forget_the_oldest);
+    return test;
+}
+
 static TCase *copies_case(void)
 {
     TCase *test = tcase_create("copies");
@@ -55,6 +124,7 @@ int main(void)
 {
     Suite *suite = suite_create("bridge");
     suite_add_tcase(suite, copies_case());
+    suite_add_tcase(suite, early_case());
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

@@ -218,16 +218,36 @@ static ipp_frame_t *part_parent(struct bridge *b, const struct pending *p, const
     return wire_json_frame_new(header);
 }
 
-static json_t *part_metadata(struct bridge *b, const struct pending *p, const struct part *part)
+static json_t *part_metadata(struct bridge *b, const struct pending *p, const struct part *part,
+                             const char *status)
 {
     char date[IPP_DATE_LEN];
     json_t *metadata =
-        json_pack("{s:s, s:b, s:s, s:b, s:b, s:s}", "status", "error", "dependencies_met", 1,
+        json_pack("{s:s, s:b, s:s, s:b, s:b, s:s}", "status", status, "dependencies_met", 1,
                   "started", ipp_date(date), "is_broadcast", (p->flags & LINK_BROADCAST) != 0,
                   "is_coalescing", (p->flags & LINK_COALESCING) != 0, "original_msg_id", p->msg_id);
     if (part->engine >= 0)
         json_object_set_new(metadata, "engine", json_string(b->engines[part->engine].uuid));
     return metadata;
+}
+
+/* Instead of an engine; takes `content`. */
+static void answer_part_own(struct bridge *b, struct pending *p, struct part *part, json_t *content)
+{
+    ipp_frames_t frames = { 0 };
+    ipp_frame_t *parent = part_parent(b, p, part);
+    json_t *metadata = part_metadata(b, p, part, wire_json_string(content, "status", "error"));
+    bool made = compose(b, &frames, p->op->reply, parent, metadata, content);
+    ipp_frame_unref(parent);
+    if (made)
+        answer_part(b, p, part, &frames);
+    else
+        part_done(b, p, part);
+}
+
+void answer_part_aborted(struct bridge *b, struct pending *p, struct part *part)
+{
+    answer_part_own(b, p, part, json_pack("{s:s}", "status", "aborted"));
 }
 
 void answer_part_error(struct bridge *b, struct pending *p, struct part *part, const char *ename,
@@ -238,13 +258,15 @@ void answer_part_error(struct bridge *b, struct pending *p, struct part *part, c
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    ipp_frames_t frames = { 0 };
-    ipp_frame_t *parent = part_parent(b, p, part);
-    bool made = compose(b, &frames, p->op->reply, parent, part_metadata(b, p, part),
-                        error_content(ename, text));
-    ipp_frame_unref(parent);
-    if (made)
-        answer_part(b, p, part, &frames);
-    else
-        part_done(b, p, part);
+    answer_part_own(b, p, part, error_content(ename, text));
+}
+
+void answer_rest_error(struct bridge *b, struct pending *p, const char *ename, const char *text)
+{
+    for (size_t i = 0, left = p->waiting; left > 0; i++) {
+        if (p->parts[i].answered)
+            continue;
+        left--; /* with the last one the request goes */
+        answer_part_own(b, p, &p->parts[i], error_content(ename, text));
+    }
 }

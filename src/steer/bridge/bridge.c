@@ -12,6 +12,8 @@
 
 /* Signatures that a repeated message is known by. */
 #define SIGNATURES_KEPT 65536
+/* An abort may overtake its request, for they come on two sockets. */
+#define EARLY_ABORTS_KEPT 65536
 /* What is still to be sent to clients when the bridge ends has this long. */
 #define LINGER_MS 300
 
@@ -69,7 +71,8 @@ static int open_bridge(struct bridge *b, ipp_err_t *err)
     wire_key_generate(b->key);
     b->signer = wire_signer_create(b->key, SIGNATURES_KEPT);
     b->stopped = calloc((size_t)link_size(b->link), sizeof *b->stopped);
-    if (!b->signer || !b->stopped || engines_create(b) < 0 || control_create(b) < 0)
+    b->early = early_create(EARLY_ABORTS_KEPT);
+    if (!b->signer || !b->stopped || !b->early || engines_create(b) < 0)
         return ipp_err(err, errno, "the bridge cannot start: %s", strerror(errno));
     b->connection_path = o->connection_file ? strdup(o->connection_file)
                                             : wire_connection_path(o->profile, o->cluster_id, err);
@@ -88,7 +91,7 @@ static void close_bridge(struct bridge *b)
     }
     sockets_close(b->sockets, LINGER_MS);
     engines_destroy(b);
-    control_destroy(b);
+    early_destroy(b->early);
     wire_signer_destroy(b->signer);
     wire_connection_clear(&b->connection);
     free(b->connection_path);

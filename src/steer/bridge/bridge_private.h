@@ -91,7 +91,7 @@ struct bridge {
     struct queue_query *queries;
     struct newcomer *newcomers;          /* gate.c */
     int newcomers_subscribed;            /* subscriptions since somebody was waited for */
-    struct aborted_early *aborted_early; /* ring of msg_ids: control.c */
+    struct early *early;
 
     int64_t last_work_ms;   /* for --idle-timeout */
     int64_t last_bulk_ms;   /* when a large message came */
@@ -130,6 +130,10 @@ void answer_part(struct bridge *b, struct pending *pending, struct part *part,
 void answer_part_error(struct bridge *b, struct pending *pending, struct part *part,
                        const char *ename, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+void answer_part_aborted(struct bridge *b, struct pending *pending, struct part *part);
+/* Each part that is not answered yet; the request is gone afterwards. */
+void answer_rest_error(struct bridge *b, struct pending *pending, const char *ename,
+                       const char *text);
 void answer_aborted(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
                     const struct wire_op_info *op);
 void publish(struct bridge *b, enum wire_channel channel, const char *topic, const char *msg_type,
@@ -160,9 +164,22 @@ struct engine_entry *engine_by_uuid(struct bridge *b, const void *uuid, size_t s
 void engine_arrived(struct bridge *b, int id, ipp_frame_t *about);
 /* It takes no more requests; those it has are answered with an error. */
 void engine_gone(struct bridge *b, int id, enum engine_state state);
+/* What became of one that is gone: "died", "was shut down". */
+const char *engine_fate(const struct engine_entry *engine);
 void engine_completed(struct engine_entry *engine, const char *msg_id);
 /* Tells clients of engines that are gone; returns ms until the next is due, -1 for none. */
 int engines_tick(struct bridge *b);
+
+/* ---- early.c: aborts that came before their requests ---- */
+/* Keeps the `kept` youngest; two for each abort. NULL: ENOMEM. */
+struct early *early_create(size_t kept);
+void early_destroy(struct early *early); /* NULL is fine */
+/* `msg_id` shall not run on `engine`; nothing is remembered where memory ends. */
+void early_add(struct early *early, const char *msg_id, int engine);
+/* True, once, when `msg_id` was aborted on `engine`, or for ANY_ENGINE on whichever. */
+bool early_take(struct early *early, const char *msg_id, int engine);
+/* The same of a broadcast's part on `engine`, by its original msg_id or by that of the copy. */
+bool early_take_copy(struct early *early, const char *msg_id, const char *uuid, int engine);
 
 /* ---- route.c: what comes from clients ---- */
 void route_messages(struct bridge *b, unsigned ready);
@@ -170,11 +187,15 @@ void route_messages(struct bridge *b, unsigned ready);
 /* ---- run.c, control.c, query.c: handlers by destination ---- */
 void run_request(struct bridge *b, enum wire_channel channel, wire_msg_t *msg,
                  const struct wire_op_info *op);
+/* The living engine that a request on mux or control names; NULL when there is none, and answered.
+ */
+struct engine_entry *run_named_engine(struct bridge *b, enum wire_channel channel,
+                                      const wire_msg_t *msg, const struct wire_op_info *op);
+void run_on_engine(struct bridge *b, enum wire_channel channel, const wire_msg_t *msg,
+                   const struct wire_op_info *op, const struct engine_entry *engine,
+                   enum link_lane lane);
 void run_dropped(struct bridge *b, const struct link_message *msg);
 void control_request(struct bridge *b, wire_msg_t *msg, const struct wire_op_info *op);
-bool control_take_aborted(struct bridge *b, const char *msg_id);
-int control_create(struct bridge *b);
-void control_destroy(struct bridge *b);
 void query_request(struct bridge *b, wire_msg_t *msg, const struct wire_op_info *op);
 void query_answer_queues(struct bridge *b, struct link_message *msg);
 void query_forget_all(struct bridge *b);

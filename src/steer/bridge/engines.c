@@ -66,7 +66,13 @@ void engine_completed(struct engine_entry *engine, const char *msg_id)
     *slot = strdup(msg_id);
 }
 
-static void fail_parts_of(struct bridge *b, const struct engine_entry *engine, const char *how)
+/* Of a death the bridge knows before anybody else, of a shutdown perhaps after the balancer. */
+const char *engine_fate(const struct engine_entry *engine)
+{
+    return engine->state == ENGINE_LOST ? "died" : "was shut down";
+}
+
+static void fail_parts_of(struct bridge *b, const struct engine_entry *engine)
 {
     struct pending *p, *next;
     HASH_ITER(hh, b->pending, p, next)
@@ -75,7 +81,8 @@ static void fail_parts_of(struct bridge *b, const struct engine_entry *engine, c
             if (p->parts[i].engine != engine->id || p->parts[i].answered)
                 continue;
             answer_part_error(b, p, &p->parts[i], "EngineError",
-                              "Engine %d %s while running task %s", engine->id, how, p->msg_id);
+                              "Engine %d %s while running task %s", engine->id,
+                              engine_fate(engine), p->msg_id);
             break; /* an engine has one part; the entry may be gone now */
         }
     }
@@ -88,7 +95,7 @@ void engine_gone(struct bridge *b, int id, enum engine_state state)
         return;
     engine->state = state;
     b->engines_alive--;
-    fail_parts_of(b, engine, state == ENGINE_LOST ? "died" : "was shut down");
+    fail_parts_of(b, engine);
     engine->farewell_ms = ipp_now_ms() + FAREWELL_AFTER_MS;
     if (state == ENGINE_LOST) {
         b->losses++;

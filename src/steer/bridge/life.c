@@ -66,10 +66,7 @@ static void answer_all(struct bridge *b)
     struct pending *p, *next;
     HASH_ITER(hh, b->pending, p, next)
     {
-        uint64_t number = p->number;
-        for (size_t i = 0; pending_find(b, number) && i < p->part_count; i++)
-            if (!p->parts[i].answered)
-                answer_part_error(b, p, &p->parts[i], "EngineError", "the cluster was shut down");
+        answer_rest_error(b, p, "EngineError", "the cluster was shut down");
     }
 }
 

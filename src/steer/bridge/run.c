@@ -27,10 +27,23 @@ static void refuse_memory(struct bridge *b, enum wire_channel channel, const wir
                  "the bridge has no memory for this request");
 }
 
+/* Where there is no memory to send. To an engine that just died nothing is sent either, but its
+ * loss, on its way here, answers. */
+static void answer_unsent(struct bridge *b, struct pending *p, int rank)
+{
+    if (!link_is_lost(b->link, rank))
+        answer_rest_error(b, p, "MemoryError", "the bridge has no memory to send this request");
+}
+
+static const char *id_of(const wire_msg_t *msg)
+{
+    return wire_json_string(msg->header_json, "msg_id", "");
+}
+
 /* ---- one engine ---- */
 
-static struct engine_entry *named_engine(struct bridge *b, enum wire_channel channel,
-                                         const wire_msg_t *msg, const struct wire_op_info *op)
+struct engine_entry *run_named_engine(struct bridge *b, enum wire_channel channel,
+                                      const wire_msg_t *msg, const struct wire_op_info *op)
 {
     if (msg->identities.count < 2) {
         answer_error(b, channel, msg, op->reply, "EngineError", "the request names no engine");
@@ -44,16 +57,14 @@ static struct engine_entry *named_engine(struct bridge *b, enum wire_channel cha
                      (char *)ipp_frame_data(name));
     else if (engine->state != ENGINE_ALIVE)
         answer_error(b, channel, msg, op->reply, "EngineError", "engine %d %s", engine->id,
-                     engine->state == ENGINE_LOST ? "died" : "was shut down");
+                     engine_fate(engine));
     return engine && engine->state == ENGINE_ALIVE ? engine : NULL;
 }
 
-static void run_on_one(struct bridge *b, enum wire_channel channel, wire_msg_t *msg,
-                       const struct wire_op_info *op)
+void run_on_engine(struct bridge *b, enum wire_channel channel, const wire_msg_t *msg,
+                   const struct wire_op_info *op, const struct engine_entry *engine,
+                   enum link_lane lane)
 {
-    struct engine_entry *engine = named_engine(b, channel, msg, op);
-    if (!engine)
-        return;
     struct pending *p = pending_new(b, msg, channel, op, &engine->id, 1);
     ipp_frames_t frames = { 0 };
     if (!p || request_frames(&frames, msg) != 0) {
@@ -66,9 +77,21 @@ static void run_on_one(struct bridge *b, enum wire_channel channel, wire_msg_t *
     struct link_envelope envelope = {
         .kind = LINK_REQUEST, .engine = engine->id, .request = p->number, .op = op->op
     };
-    /* To an engine that just died nothing is sent: its loss, on its way here, answers the request.
-     */
-    link_send(b->link, engine->id + IPP_SERVICE_RANKS, LINK_DATA, &envelope, &frames);
+    int rank = engine->id + IPP_SERVICE_RANKS;
+    if (link_send(b->link, rank, lane, &envelope, &frames) < 0)
+        answer_unsent(b, p, rank);
+}
+
+static void run_on_one(struct bridge *b, enum wire_channel channel, wire_msg_t *msg,
+                       const struct wire_op_info *op)
+{
+    const struct engine_entry *engine = run_named_engine(b, channel, msg, op);
+    if (!engine)
+        return;
+    if (early_take(b->early, id_of(msg), engine->id))
+        answer_aborted(b, channel, msg, op);
+    else
+        run_on_engine(b, channel, msg, op, engine, LINK_DATA);
 }
 
 /* ---- anyone ---- */
@@ -152,6 +175,10 @@ static void run_on_anyone(struct bridge *b, wire_msg_t *msg, const json_t *metad
                      "dependencies of tasks (after, follow) are not offered by this cluster");
         return;
     }
+    if (early_take(b->early, id_of(msg), ANY_ENGINE)) {
+        answer_aborted(b, WIRE_TASK, msg, op);
+        return;
+    }
     if (task_head(b, msg, metadata, op, &head) < 0)
         return;
     struct pending *p = pending_new(b, msg, WIRE_TASK, op, &(int){ ANY_ENGINE }, 1);
@@ -166,7 +193,8 @@ static void run_on_anyone(struct bridge *b, wire_msg_t *msg, const json_t *metad
     struct link_envelope envelope = {
         .kind = LINK_TASK, .engine = -1, .request = p->number, .op = op->op
     };
-    link_send(b->link, BALANCER_RANK, LINK_DATA, &envelope, &frames);
+    if (link_send(b->link, BALANCER_RANK, LINK_DATA, &envelope, &frames) < 0)
+        answer_unsent(b, p, BALANCER_RANK);
 }
 
 void run_dropped(struct bridge *b, const struct link_message *msg)
@@ -176,14 +204,9 @@ void run_dropped(struct bridge *b, const struct link_message *msg)
         return;
     struct part *part = &p->parts[0];
     switch (msg->envelope.value) {
-    case SCHED_DROP_ABORTED: {
-        wire_msg_t asked = { .header = p->header };
-        ipp_frames_push(&asked.identities, ipp_frame_ref(p->client));
-        answer_aborted(b, p->channel, &asked, p->op);
-        ipp_frames_clear(&asked.identities);
-        pending_free(b, p);
+    case SCHED_DROP_ABORTED:
+        answer_part_aborted(b, p, part);
         break;
-    }
     case SCHED_DROP_TIMED_OUT:
         answer_part_error(b, p, part, "TaskTimeout", "task %s waited longer than its timeout",
                           p->msg_id);
@@ -243,27 +266,36 @@ static void send_broadcast(struct bridge *b, struct pending *p, ipp_frames_t *fr
         .kind = LINK_REQUEST, .flags = p->flags, .engine = -1, .request = p->number, .op = p->op->op
     };
     int *ranks = malloc(p->part_count * sizeof *ranks);
+    size_t count = 0;
     if (!ranks)
         abort();
     for (size_t i = 0; i < p->part_count; i++)
-        ranks[i] = p->parts[i].engine + IPP_SERVICE_RANKS;
-    link_multicast(b->link, ranks, p->part_count, LINK_DATA, &envelope, frames);
+        if (!p->parts[i].answered)
+            ranks[count++] = p->parts[i].engine + IPP_SERVICE_RANKS;
+    if (link_multicast(b->link, ranks, count, LINK_DATA, &envelope, frames) < 0)
+        answer_rest_error(b, p, "MemoryError", "the bridge has no memory to send this request");
     free(ranks);
 }
 
-/* Engines that are gone already will send nothing: answer for them. */
-static void answer_for_the_gone(struct bridge *b, uint64_t number)
+/* Answers for the engines that are gone already, and for those where it was aborted before it came.
+ * False when nothing is left of the request. */
+static bool answer_for_absent(struct bridge *b, struct pending *p)
 {
-    struct pending *p = pending_find(b, number);
-    for (size_t i = 0; p && i < p->part_count; i++) {
-        const struct engine_entry *engine = &b->engines[p->parts[i].engine];
-        if (engine->state == ENGINE_ALIVE)
+    size_t left = p->waiting;
+    for (size_t i = 0; left > 0 && i < p->part_count; i++) {
+        struct part *part = &p->parts[i];
+        const struct engine_entry *engine = &b->engines[part->engine];
+        bool gone = engine->state != ENGINE_ALIVE;
+        if (!gone && !early_take_copy(b->early, p->msg_id, engine->uuid, engine->id))
             continue;
-        bool last = p->waiting == 1;
-        answer_part_error(b, p, &p->parts[i], "EngineError", "engine %d is gone", engine->id);
-        if (last)
-            return;
+        left--; /* with the last one the request goes */
+        if (gone)
+            answer_part_error(b, p, part, "EngineError", "engine %d %s", engine->id,
+                              engine_fate(engine));
+        else
+            answer_part_aborted(b, p, part);
     }
+    return left > 0;
 }
 
 static void run_on_many(struct bridge *b, wire_msg_t *msg, const json_t *metadata,
@@ -288,15 +320,15 @@ static void run_on_many(struct bridge *b, wire_msg_t *msg, const json_t *metadat
     }
     bool coalescing = json_is_true(json_object_get(metadata, "is_coalescing"));
     p->flags = (uint16_t)(LINK_BROADCAST | (coalescing ? LINK_COALESCING : 0));
-    send_broadcast(b, p, &frames);
-    answer_for_the_gone(b, p->number);
+    if (answer_for_absent(b, p))
+        send_broadcast(b, p, &frames);
+    ipp_frames_clear(&frames);
 }
 
 void run_request(struct bridge *b, enum wire_channel channel, wire_msg_t *msg,
                  const struct wire_op_info *op)
 {
     ipp_err_t err = { "" };
-    const char *msg_id = wire_json_string(msg->header_json, "msg_id", "");
     json_t *metadata = wire_json_read(msg->metadata, &err);
     if (!metadata)
         answer_error(b, channel, msg, op->reply, "ValueError", "metadata: %s", err.text);
@@ -305,11 +337,9 @@ void run_request(struct bridge *b, enum wire_channel channel, wire_msg_t *msg,
     else if (HASH_CNT(hh, b->pending) >= REQUESTS_MAX)
         answer_error(b, channel, msg, op->reply, "TaskRejectError",
                      "%d requests are under way: the bridge takes no more", REQUESTS_MAX);
-    else if (pending_find_id(b, msg_id))
+    else if (pending_find_id(b, id_of(msg)))
         answer_error(b, channel, msg, op->reply, "ValueError",
-                     "a request with msg_id %s is under way already", msg_id);
-    else if (control_take_aborted(b, msg_id))
-        answer_aborted(b, channel, msg, op);
+                     "a request with msg_id %s is under way already", id_of(msg));
     else if (channel == WIRE_TASK)
         run_on_anyone(b, msg, metadata, op);
     else if (channel == WIRE_BROADCAST)
