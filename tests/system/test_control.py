@@ -11,6 +11,7 @@ from ipyparallel import Client, error, interactive
 
 import remote
 from cluster import BACKEND, under_engines
+from raw import RawClient
 
 # With recovery Open MPI's mpirun exits with 0 whatever its ranks do.
 NO_RECOVERY: dict[str, Any] = {"recovery": False} if BACKEND == "ours" else {}
@@ -125,6 +126,54 @@ def test_shutdown_of_one_engine(soon: Any) -> None:
         assert [(e["event"], int(e["id"])) for e in events] == [("unregister", 1)]
         assert len(set(rc[:].apply_async(remote.getpid).get(20))) == 2
         assert list(rc.load_balanced_view().map_sync(remote.echo, range(20))) == list(range(20))
+
+
+@interactive
+def deaf_until(started: str, path: str) -> None:
+    """Waits for the gate at `path` whatever interrupts it."""
+    import os
+    import time
+
+    with open(started, "w"):
+        pass
+    while True:
+        try:
+            while not os.path.exists(path):
+                time.sleep(0.005)
+            return
+        except KeyboardInterrupt:
+            pass
+
+
+@pytest.mark.ours_only("the original calls every engine that leaves dead")
+@pytest.mark.parametrize("kind", ["direct", "task", "broadcast"])
+def test_requests_on_an_engine_that_is_shut_down(
+    gate: Any, soon: Any, tmp_path: Any, kind: str
+) -> None:
+    """Running or sent too late, they are told what became of the engine."""
+    with under_engines(2) as cluster:
+        rc, raw = cluster.client(), RawClient(cluster.connection_file)
+        uuid = raw.engines()[0]
+        views = {
+            "direct": rc[0],
+            "task": rc.load_balanced_view(targets=[0]),
+            "broadcast": rc.broadcast_view(targets=[0]),
+        }
+        started = str(tmp_path / "started")
+        running = views[kind].apply_async(deaf_until, started, gate.path)
+        soon(lambda: os.path.exists(started), 20, "the request runs")
+        rc.shutdown(targets=0, block=True)
+        with pytest.raises(error.RemoteError, match="Engine 0 was shut down while running"):
+            running.get(20)
+        soon(lambda: rc.ids == [1], 20, "the engine is gone")
+        metadata = {"targets": [[uuid, 0]], "is_broadcast": True}
+        for channel in ("mux", "control", "broadcast"):
+            msg_type = "clear_request" if channel == "control" else "apply_request"
+            to = None if channel == "broadcast" else uuid
+            raw.send(channel, raw.frames(msg_type, metadata=metadata, to=to))
+            assert raw.receive(channel)["content"]["evalue"] == "engine 0 was shut down"
+        raw.close()
+        gate.open()
 
 
 def test_shutdown_of_everything() -> None:

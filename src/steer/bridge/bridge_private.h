@@ -89,8 +89,8 @@ struct bridge {
     struct pending *by_msg_id;
     uint64_t last_number;
     struct queue_query *queries;
-    struct newcomer *newcomers;          /* gate.c */
-    int newcomers_subscribed;            /* subscriptions since somebody was waited for */
+    struct newcomer *newcomers; /* gate.c */
+    int newcomers_subscribed;   /* subscriptions since somebody was waited for */
     struct early *early;
 
     int64_t last_work_ms;   /* for --idle-timeout */

@@ -81,8 +81,8 @@ static void fail_parts_of(struct bridge *b, const struct engine_entry *engine)
             if (p->parts[i].engine != engine->id || p->parts[i].answered)
                 continue;
             answer_part_error(b, p, &p->parts[i], "EngineError",
-                              "Engine %d %s while running task %s", engine->id,
-                              engine_fate(engine), p->msg_id);
+                              "Engine %d %s while running task %s", engine->id, engine_fate(engine),
+                              p->msg_id);
             break; /* an engine has one part; the entry may be gone now */
         }
     }

@@ -216,8 +216,9 @@ void run_dropped(struct bridge *b, const struct link_message *msg)
                           "no engine that may run task %s is alive", p->msg_id);
         break;
     case SCHED_DROP_ENGINE_LOST:
-        answer_part_error(b, p, part, "EngineError", "Engine %d died while running task %s",
-                          msg->envelope.engine, p->msg_id);
+        answer_part_error(b, p, part, "EngineError", "Engine %d %s while running task %s",
+                          msg->envelope.engine, engine_fate(&b->engines[msg->envelope.engine]),
+                          p->msg_id);
         break;
     default:
         answer_part_error(b, p, part, "TaskRejectError", "task %s was refused: %.*s", p->msg_id,
