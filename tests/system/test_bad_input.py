@@ -71,6 +71,14 @@ def test_known_but_absent(raw: RawClient, msg_type: str) -> None:
     assert answer["content"]["status"] == "error" and msg_type in answer["content"]["evalue"]
 
 
+@pytest.mark.parametrize("msg_type", ["queue_request", "load_request"])
+def test_a_query_whose_content_is_no_object(raw: RawClient, msg_type: str) -> None:
+    raw.send("registration", raw.frames(msg_type, ["no object"]))
+    answer = raw.receive("registration")["content"]
+    assert answer["status"] == "error" and answer["ename"] == "ValueError"
+    works(raw)
+
+
 @pytest.mark.parametrize("channel", ["mux", "control"])
 def test_unknown_engine(raw: RawClient, channel: str) -> None:
     msg_type = "apply_request" if channel == "mux" else "clear_request"

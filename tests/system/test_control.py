@@ -199,6 +199,49 @@ def test_shutdown_while_an_engine_is_busy(gate: Any, soon: Any, tmp_path: Any) -
         cluster.check_clean()
 
 
+@interactive
+def deep_sleep(path: str, seconds: int) -> None:
+    """Sleeps in C with the GIL held: no interrupt reaches it."""
+    import ctypes
+
+    with open(path, "w"):
+        pass
+    ctypes.PyDLL(None).sleep(seconds)
+
+
+@pytest.mark.ours_only("how our job ends")
+def test_requests_after_a_shutdown(soon: Any, tmp_path: Any) -> None:
+    """While a sleeping engine holds up the end, each request is told of it."""
+    with under_engines(2) as cluster:
+        rc, raw = cluster.client(), RawClient(cluster.connection_file)
+        uuid, started = raw.engines()[0], str(tmp_path / "started")
+        rc[1].apply_async(deep_sleep, started, 2)
+        soon(lambda: os.path.exists(started), 20, "engine 1 sleeps")
+        raw.send("registration", raw.frames("shutdown_request"))
+        assert raw.receive("registration")["content"]["status"] == "ok"
+        metadata = {"targets": [[uuid, 0]], "is_broadcast": True}
+        requests = [
+            ("control", raw.frames("clear_request", to=uuid)),
+            ("control", raw.frames("abort_request", to=uuid)),
+            ("control", raw.frames("shutdown_request", to=uuid)),
+            ("mux", raw.frames("apply_request", to=uuid)),
+            ("task", raw.frames("apply_request")),
+            ("broadcast", raw.frames("apply_request", metadata=metadata, msg_id="copied")),
+            ("registration", raw.frames("connection_request")),
+            ("registration", raw.frames("queue_request")),
+        ]
+        for channel, frames in requests:
+            raw.send(channel, frames)
+            answer = raw.receive(channel)
+            assert answer["content"]["evalue"] == "the cluster is shutting down", channel
+            if channel == "broadcast":
+                assert answer["parent_header"]["msg_id"] == f"copied_{uuid}"
+        raw.send("registration", raw.frames("shutdown_request"))
+        assert raw.receive("registration")["content"]["status"] == "ok"
+        cluster.join()
+        raw.close()
+
+
 @pytest.mark.ours_only("how our job ends")
 @pytest.mark.parametrize("to", ["bridge", "balancer", "engine"])
 def test_sigterm_to_a_rank_ends_the_job(to: str) -> None:

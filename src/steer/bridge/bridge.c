@@ -64,6 +64,15 @@ static void serve(struct bridge *b, bool (*stop_asked)(void))
     }
 }
 
+/* What came in while the last ranks were sent home. */
+static void answer_latecomers(struct bridge *b)
+{
+    int64_t deadline_ms = ipp_now_ms() + LINGER_MS;
+    unsigned ready;
+    while ((ready = sockets_poll(b->sockets, link_fd(b->link), 0)) && ipp_now_ms() < deadline_ms)
+        route_messages(b, ready);
+}
+
 static int open_bridge(struct bridge *b, ipp_err_t *err)
 {
     const ipp_options_t *o = b->options;
@@ -123,6 +132,7 @@ bool bridge_run(link_t *link, const ipp_options_t *options, bool (*stop_asked)(v
         stop_without_serving(&b);
     } else {
         serve(&b, stop_asked);
+        answer_latecomers(&b);
     }
     bool finalize = !link_any_lost(link) && b.stopped_count == link_size(link) - 1;
     *exit_code = b.exit_code;

@@ -160,8 +160,11 @@ static void answer_queues(struct bridge *b, const wire_msg_t *msg, ipp_frame_t *
 
 static void queues(struct bridge *b, wire_msg_t *msg)
 {
-    json_t *asked = wire_json_read(msg->content, NULL);
-    bool good = check_targets(b, msg, json_object_get(asked, "targets"));
+    ipp_err_t err = { "" };
+    json_t *asked = wire_json_read(msg->content, &err);
+    if (!asked)
+        answer_error(b, WIRE_QUERY, msg, "hub_error", "ValueError", "content: %s", err.text);
+    bool good = asked && check_targets(b, msg, json_object_get(asked, "targets"));
     json_decref(asked);
     if (!good)
         return;
@@ -176,7 +179,8 @@ static void queues(struct bridge *b, wire_msg_t *msg)
     query->next = b->queries;
     b->queries = query;
     struct link_envelope envelope = { .kind = LINK_QUEUES, .request = query->number };
-    link_send(b->link, BALANCER_RANK, LINK_DATA, &envelope, NULL);
+    if (link_send(b->link, BALANCER_RANK, LINK_DATA, &envelope, NULL) < 0)
+        query_forget_all(b);
 }
 
 void query_answer_queues(struct bridge *b, struct link_message *msg)

@@ -40,6 +40,10 @@ static void dispatch(struct bridge *b, enum wire_channel channel, wire_msg_t *ms
         refuse_type(b, channel, msg, type);
         return;
     }
+    if (b->phase != PHASE_SERVING && op->op != WIRE_OP_SHUTDOWN_ALL) {
+        answer_error(b, channel, msg, op->reply, "EngineError", "the cluster is shutting down");
+        return;
+    }
     switch (op->destination) {
     case WIRE_TO_BRIDGE:
         query_request(b, msg, op);

@@ -333,8 +333,6 @@ void run_request(struct bridge *b, enum wire_channel channel, wire_msg_t *msg,
     json_t *metadata = wire_json_read(msg->metadata, &err);
     if (!metadata)
         answer_error(b, channel, msg, op->reply, "ValueError", "metadata: %s", err.text);
-    else if (b->phase != PHASE_SERVING)
-        answer_error(b, channel, msg, op->reply, "EngineError", "the cluster is shutting down");
     else if (HASH_CNT(hh, b->pending) >= REQUESTS_MAX)
         answer_error(b, channel, msg, op->reply, "TaskRejectError",
                      "%d requests are under way: the bridge takes no more", REQUESTS_MAX);
