@@ -85,6 +85,27 @@ def test_errors_together(rc: Client) -> None:
         result.get(20)
 
 
+@pytest.mark.ours_only("the original loses errors of coalescing broadcasts")
+def test_all_errors_together(rc: Client) -> None:
+    """Nothing of them is cut: not the first one's words, not the others."""
+
+    @interactive
+    def all_but_zero_fail(i):
+        if i > 0:
+            raise ValueError(f"on {i}: " + "\u00e4" * 3000 + "\0" + "end")
+
+    rc[:].scatter("me", rc.ids, flatten=True, block=True)
+    result = view_of(rc, True).apply_async(all_but_zero_fail, Reference("me"))
+    with pytest.raises(error.RemoteError) as caught:
+        result.get(20)
+    said = "\u00e4" * 3000 + "\0" + "end"
+    assert caught.value.ename == "ValueError" and caught.value.engine_info["engine_id"] == 1
+    assert caught.value.evalue == f"on 1: {said} (and errors on 2 more of 4 engines)"
+    assert caught.value.traceback.splitlines()[-2:] == [
+        f"[{i}:apply]: ValueError: on {i}: {said}" for i in (2, 3)
+    ]
+
+
 def test_execute(rc: Client) -> None:
     view = view_of(rc, False)
     result = view.execute("print('hello'); x = 7", silent=False, block=False)

@@ -177,17 +177,25 @@ static bool owes_idle(const struct pending *p)
     return p->op->destination == WIRE_TO_RUN;
 }
 
+/* The one answer to all parts. */
+static void answer_together(struct bridge *b, struct pending *p)
+{
+    ipp_frames_t merged = { 0 };
+    if (coalesce(b, p, &merged) == 0 ||
+        compose(b, &merged, p->op->reply, p->header, json_pack("{s:s}", "status", "error"),
+                error_content("MemoryError",
+                              "the bridge has no memory to put the engines' answers together")))
+        answer_send(b, p->channel, p->client, &merged);
+    publish_idle(b, ANY_ENGINE, p->header);
+}
+
 static void part_done(struct bridge *b, struct pending *p, struct part *part)
 {
     part->answered = true;
     if (--p->waiting > 0)
         return;
-    if (p->flags & LINK_COALESCING) {
-        ipp_frames_t merged = { 0 };
-        if (coalesce(b, p, &merged) == 0)
-            answer_send(b, p->channel, p->client, &merged);
-        publish_idle(b, ANY_ENGINE, p->header);
-    }
+    if (p->flags & LINK_COALESCING)
+        answer_together(b, p);
     b->last_work_ms = ipp_now_ms();
     pending_free(b, p);
 }

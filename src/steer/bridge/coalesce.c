@@ -38,15 +38,46 @@ static const struct part *survey(const struct pending *p, int *failed, int *abor
     return speaker;
 }
 
+/* "[ID:METHOD]: ENAME: EVALUE", as ipyparallel writes the errors of many engines. */
+static json_t *error_line(const struct pending *p, const struct part *part, const json_t *content)
+{
+    char place[64];
+    const char *request = p->op->request;
+    snprintf(place, sizeof place, "[%d:%.*s]: ", part->engine, (int)strcspn(request, "_"), request);
+    const json_t *evalue = json_object_get(content, "evalue");
+    return json_pack("s+++%", place, wire_json_string(content, "ename", "Error"), ": ",
+                     json_is_string(evalue) ? json_string_value(evalue) : "",
+                     json_string_length(evalue));
+}
+
+/* Adds a line to the traceback for each failed part but the one whose traceback it is. */
+static void list_others(const struct pending *p, const struct part *speaker, json_t *traceback)
+{
+    for (const struct part *part = p->parts; part < p->parts + p->part_count; part++) {
+        if (part == speaker || part->answer.count <= ANSWER_CONTENT)
+            continue;
+        json_t *content = wire_json_read(part->answer.at[ANSWER_CONTENT], NULL);
+        if (strcmp(wire_json_string(content, "status", "error"), "error") == 0)
+            json_array_append_new(traceback, error_line(p, part, content));
+        json_decref(content);
+    }
+}
+
+/* The client makes one RemoteError of it, of evalue, traceback and engine_info: evalue says how
+ * many failed, the traceback how. */
 static ipp_frame_t *content_for_all(const struct pending *p, const struct part *speaker, int failed)
 {
     if (failed < 2)
         return ipp_frame_ref(speaker->answer.at[ANSWER_CONTENT]);
+    char others[80];
     json_t *content = wire_json_read(speaker->answer.at[ANSWER_CONTENT], NULL);
-    char text[1024];
-    snprintf(text, sizeof text, "%s (and errors on %d more of %zu engines)",
-             wire_json_string(content, "evalue", ""), failed - 1, p->part_count);
-    json_object_set_new(content, "evalue", json_string(text));
+    const json_t *evalue = json_object_get(content, "evalue");
+    snprintf(others, sizeof others, " (and errors on %d more of %zu engines)", failed - 1,
+             p->part_count);
+    json_object_set_new(content, "evalue",
+                        json_pack("s%+", json_is_string(evalue) ? json_string_value(evalue) : "",
+                                  json_string_length(evalue), others));
+    list_others(p, speaker, json_object_get(content, "traceback"));
     return wire_json_frame_new(content);
 }
 
