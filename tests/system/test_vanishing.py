@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from textwrap import dedent
 from typing import Any
@@ -94,3 +95,27 @@ def test_connections_that_say_nothing(cluster: Cluster, rc: Client) -> None:
     assert rc[:].apply_async(remote.echo, 1).get(20) == [1] * len(rc)
     for peer in idle + noisy:
         peer.close()
+
+
+def keepalive_runs(port: int) -> bool:
+    """Each established connection to a local port has a keepalive timer, due within 300 s."""
+    found = 0
+    with open("/proc/net/tcp") as file:
+        for line in list(file)[1:]:
+            _, local, _, state, _, timer, *_ = line.split()
+            if int(local.split(":")[1], 16) != port or state != "01":
+                continue
+            kind, ticks = timer.split(":")
+            if kind != "02":  # data is on its way, or no timer runs
+                return False
+            assert int(ticks, 16) <= 301 * os.sysconf("SC_CLK_TCK")
+            found += 1
+    return found > 0
+
+
+def test_keepalive(cluster: Cluster, rc: Client) -> None:
+    """A host that falls silent is asked whether it is there, on every channel."""
+    with open(cluster.connection_file) as file:
+        info: dict[str, Any] = json.load(file)
+    for channel in ("registration", "mux", "task", "control", "broadcast", "iopub", "notification"):
+        procs.wait_until(lambda: keepalive_runs(info[channel]), 10, f"keepalive on {channel}")

@@ -13,6 +13,12 @@
 #define COPY_BYTES 4096
 /* Messages that may wait for one slow subscriber of iopub or notification before it loses some. */
 #define PUBLISH_QUEUE 10000
+/* A client's host that fell silent is asked after IDLE s, then each INTERVAL s; with PROBES of them
+ * unanswered its connection goes after 15 minutes, about when the kernel gives up data that nobody
+ * acknowledges. A laptop may sleep for less. */
+#define KEEPALIVE_IDLE_S 300
+#define KEEPALIVE_INTERVAL_S 60
+#define KEEPALIVE_PROBES 10
 
 struct sockets {
     void *context;
@@ -41,10 +47,19 @@ static int set_int(void *socket, int option, int value)
     return zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
+static int keep_alive(void *socket)
+{
+    int bad = set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
+    bad |= set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S);
+    bad |= set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S);
+    return bad | set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_PROBES);
+}
+
 static int configure(void *socket, int channel)
 {
     int64_t largest = largest_frame();
     int bad = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
+    bad |= keep_alive(socket);
     bad |= set_int(socket, ZMQ_LINGER, 0);
     /* Replies are bounded by the requests they answer: none is dropped. Requests wait in the
      * kernel, then at the client. */
