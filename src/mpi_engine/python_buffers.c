@@ -99,7 +99,16 @@ void buffers_collect(void)
     }
 }
 
-ipp_frame_t *buffers_frame(PyObject *object)
+/* Bytes, and what was received, also by way of a memoryview. A read-only view says nothing: others
+ * may write. */
+static bool never_changes(PyObject *object)
+{
+    if (PyMemoryView_Check(object))
+        object = PyMemoryView_GET_BASE(object);
+    return object && (PyBytes_Check(object) || Py_TYPE(object) == (PyTypeObject *)frame_type);
+}
+
+ipp_frame_t *buffers_frame(PyObject *object, enum buffers_when when)
 {
     struct borrowed *borrowed = PyMem_RawCalloc(1, sizeof *borrowed);
     if (!borrowed || PyObject_GetBuffer(object, &borrowed->view, PyBUF_C_CONTIGUOUS) < 0) {
@@ -110,7 +119,7 @@ ipp_frame_t *buffers_frame(PyObject *object)
     }
     size_t size = (size_t)borrowed->view.len;
     ipp_frame_t *frame;
-    if (size >= BORROW_BYTES) {
+    if (size >= BORROW_BYTES && (when == BUFFERS_AFTER_USER_CODE || never_changes(object))) {
         frame = ipp_frame_adopt(borrowed->view.buf, size, bury, borrowed);
         if (frame)
             return frame;
@@ -124,14 +133,14 @@ ipp_frame_t *buffers_frame(PyObject *object)
     return frame;
 }
 
-int buffers_frames(ipp_frames_t *frames, PyObject *sequence)
+int buffers_frames(ipp_frames_t *frames, PyObject *sequence, enum buffers_when when)
 {
     PyObject *fast = PySequence_Fast(sequence, "buffers must be a sequence of bytes-like objects");
     if (!fast)
         return -1;
     int result = 0;
     for (Py_ssize_t i = 0; result == 0 && i < PySequence_Fast_GET_SIZE(fast); i++) {
-        ipp_frame_t *frame = buffers_frame(PySequence_Fast_GET_ITEM(fast, i));
+        ipp_frame_t *frame = buffers_frame(PySequence_Fast_GET_ITEM(fast, i), when);
         result = frame ? ipp_frames_push(frames, frame) : -1;
         if (frame && result < 0)
             PyErr_NoMemory();

@@ -18,11 +18,15 @@ void buffers_teardown(void);
 /* A read-only memoryview of the frame, which lives as long as any view of it. New reference. */
 PyObject *buffers_view(ipp_frame_t *frame);
 
+/* Whether user code goes on while the bytes are sent, and may change them. */
+enum buffers_when { BUFFERS_AFTER_USER_CODE, BUFFERS_AMID_USER_CODE };
+
 /* A frame with the bytes of a bytes-like object: large ones are borrowed, and the object is
- * released later by buffers_collect. NULL with a Python exception. */
-ipp_frame_t *buffers_frame(PyObject *object);
+ * released later by buffers_collect; amid user code only what cannot change is borrowed. NULL with
+ * a Python exception. */
+ipp_frame_t *buffers_frame(PyObject *object, enum buffers_when when);
 /* The same for each object of a sequence. */
-int buffers_frames(ipp_frames_t *frames, PyObject *sequence);
+int buffers_frames(ipp_frames_t *frames, PyObject *sequence, enum buffers_when when);
 
 /* Releases objects whose bytes have been sent; needs the GIL. Frames are dropped by threads that
  * must never wait for the GIL, so they only leave their objects here and nudge. */

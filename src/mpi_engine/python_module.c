@@ -170,8 +170,8 @@ static PyObject *reply(PyObject *module, PyObject *args)
     if (!request || status < 0)
         return request ? PyErr_Format(PyExc_ValueError, "no such status: %s", status_name) : NULL;
     ipp_frames_t frames = { 0 };
-    ipp_frame_t *content_frame = buffers_frame(content);
-    if (!content_frame || buffers_frames(&frames, buffers) < 0) {
+    ipp_frame_t *content_frame = buffers_frame(content, BUFFERS_AFTER_USER_CODE);
+    if (!content_frame || buffers_frames(&frames, buffers, BUFFERS_AFTER_USER_CODE) < 0) {
         ipp_frame_unref(content_frame);
         ipp_frames_clear(&frames);
         return NULL;
@@ -195,9 +195,11 @@ static PyObject *publish(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "sSSO:publish", &msg_type, &content, &metadata, &buffers))
         return NULL;
     ipp_frames_t frames = { 0 };
-    ipp_frame_t *content_frame = buffers_frame(content), *metadata_frame = buffers_frame(metadata);
+    ipp_frame_t *content_frame = buffers_frame(content, BUFFERS_AMID_USER_CODE);
+    ipp_frame_t *metadata_frame = buffers_frame(metadata, BUFFERS_AMID_USER_CODE);
     char *type = strdup(msg_type);
-    if (!content_frame || !metadata_frame || !type || buffers_frames(&frames, buffers) < 0) {
+    if (!content_frame || !metadata_frame || !type ||
+        buffers_frames(&frames, buffers, BUFFERS_AMID_USER_CODE) < 0) {
         ipp_frame_unref(content_frame);
         ipp_frame_unref(metadata_frame);
         ipp_frames_clear(&frames);

@@ -136,6 +136,30 @@ def test_published_data_arrives_while_running(rc: Client, gate: Any, soon: Any) 
     assert result.data["step"] == 2
 
 
+@pytest.mark.parametrize("kind", ["array", "bytearray", "readonly"])
+def test_published_data_is_of_its_moment(rc: Client, kind: str) -> None:
+    """What changes right after publish_data does not change what was published."""
+
+    @interactive
+    def publish_and_change(kind):
+        import numpy
+        from ipyparallel.datapub import publish_data
+
+        data = numpy.zeros(10_000_000, "u1") if kind != "bytearray" else bytearray(10_000_000)
+        shown = data
+        if kind == "readonly":
+            shown = data.view()
+            shown.flags.writeable = False
+        publish_data({"data": shown})
+        memoryview(data)[:] = b"x" * len(data)
+
+    for _ in range(5):
+        result = rc[1].apply_async(publish_and_change, kind)
+        result.get(20)
+        assert result.wait_for_output(20)
+        assert bytes(result.data["data"]) == bytes(10_000_000)
+
+
 def test_stream_output_context(rc: Client, capsys: Any) -> None:
     result = rc[:].execute("print('streamed')", silent=False, block=False)
     with result.stream_output():
