@@ -16,6 +16,7 @@ struct drive {
     struct engine *engine;
     struct comm *comm;
     pthread_mutex_t wheel;
+    atomic_bool wanted; /* by the main thread */
     int timer_fd; /* readable when the comm thread shall try to take the wheel */
     pthread_t comm_thread;
 };
@@ -42,7 +43,8 @@ static void *comm_thread(void *arg)
         await_timer(drive);
         if (pthread_mutex_trylock(&drive->wheel) != 0)
             continue; /* the main thread drives: it has nothing to run */
-        while (!comm_left(drive->comm) && !run_queue_awaited(queue))
+        while (!comm_left(drive->comm) && !run_queue_awaited(queue) &&
+               !atomic_load(&drive->wanted))
             comm_step(drive->comm);
         pthread_mutex_unlock(&drive->wheel);
         run_queue_wake(queue); /* only now: who wakes finds the wheel free */
@@ -50,6 +52,22 @@ static void *comm_thread(void *arg)
     if (!atomic_load(&drive->engine->main_done))
         _exit(0); /* user code is stuck where no interrupt reaches it */
     return NULL;
+}
+
+void drive_while(struct drive *drive, bool (*busy)(void))
+{
+    if (!busy())
+        return;
+    if (pthread_mutex_trylock(&drive->wheel) != 0) {
+        atomic_store(&drive->wanted, true);
+        link_wake(drive->engine->link);
+        pthread_mutex_lock(&drive->wheel);
+        atomic_store(&drive->wanted, false);
+    }
+    while (busy() && !comm_left(drive->comm))
+        comm_step(drive->comm);
+    pthread_mutex_unlock(&drive->wheel);
+    take_over_in(drive, TAKE_OVER_NS);
 }
 
 enum run_queue_event drive_to_next_request(struct drive *drive, struct request **request)

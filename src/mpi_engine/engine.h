@@ -103,6 +103,8 @@ struct drive;
 struct drive *drive_start(struct engine *engine, ipp_err_t *err);
 /* Waits until the bridge has told this engine to leave. */
 void drive_join(struct drive *drive);
+/* Main thread: drives the link while busy() is true. */
+void drive_while(struct drive *drive, bool (*busy)(void));
 /* Main thread: waits for the next request as run_queue_await does, and drives the link meanwhile.
  */
 enum run_queue_event drive_to_next_request(struct drive *drive, struct request **request);

@@ -13,12 +13,14 @@ struct frame_object {
 
 struct borrowed {
     struct borrowed *next;
+    bool may_change;
     Py_buffer view;
 };
 
 static struct {
     pthread_mutex_t mutex;
     struct borrowed *sent; /* to be released with the GIL */
+    size_t may_change;     /* how many of those that are not sent yet */
     void (*nudge)(void *arg);
     void *arg;
 } graveyard = { .mutex = PTHREAD_MUTEX_INITIALIZER };
@@ -74,6 +76,7 @@ static void bury(void *data, void *arg)
     pthread_mutex_lock(&graveyard.mutex);
     borrowed->next = graveyard.sent;
     graveyard.sent = borrowed;
+    graveyard.may_change -= borrowed->may_change;
     if (graveyard.nudge)
         graveyard.nudge(graveyard.arg);
     pthread_mutex_unlock(&graveyard.mutex);
@@ -108,6 +111,27 @@ static bool never_changes(PyObject *object)
     return object && (PyBytes_Check(object) || Py_TYPE(object) == (PyTypeObject *)frame_type);
 }
 
+static ipp_frame_t *borrow(struct borrowed *borrowed, bool may_change)
+{
+    ipp_frame_t *frame =
+        ipp_frame_adopt(borrowed->view.buf, (size_t)borrowed->view.len, bury, borrowed);
+    if (!frame)
+        return NULL;
+    borrowed->may_change = may_change;
+    pthread_mutex_lock(&graveyard.mutex);
+    graveyard.may_change += may_change;
+    pthread_mutex_unlock(&graveyard.mutex);
+    return frame;
+}
+
+bool buffers_lent(void)
+{
+    pthread_mutex_lock(&graveyard.mutex);
+    bool lent = graveyard.may_change > 0;
+    pthread_mutex_unlock(&graveyard.mutex);
+    return lent;
+}
+
 ipp_frame_t *buffers_frame(PyObject *object, enum buffers_when when)
 {
     struct borrowed *borrowed = PyMem_RawCalloc(1, sizeof *borrowed);
@@ -119,8 +143,9 @@ ipp_frame_t *buffers_frame(PyObject *object, enum buffers_when when)
     }
     size_t size = (size_t)borrowed->view.len;
     ipp_frame_t *frame;
-    if (size >= BORROW_BYTES && (when == BUFFERS_AFTER_USER_CODE || never_changes(object))) {
-        frame = ipp_frame_adopt(borrowed->view.buf, size, bury, borrowed);
+    bool may_change = !never_changes(object);
+    if (size >= BORROW_BYTES && (when == BUFFERS_AFTER_USER_CODE || !may_change)) {
+        frame = borrow(borrowed, may_change);
         if (frame)
             return frame;
     } else {

@@ -128,6 +128,8 @@ static PyObject *next_request(PyObject *module, PyObject *unused)
         say_hello();
     do {
         Py_BEGIN_ALLOW_THREADS
+        /* The next request may change what the last one's answer shows. */
+        drive_while(the_engine->drive, buffers_lent);
         event = drive_to_next_request(the_engine->drive, &request);
         Py_END_ALLOW_THREADS
         buffers_collect();

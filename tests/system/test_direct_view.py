@@ -118,3 +118,15 @@ def test_scatter_one_gigabyte(rc: Client) -> None:
     assert np.array_equal(back, data)
     del back
     rc[:].execute("del part", block=True)
+
+
+@pytest.mark.ours_only("the original sends large results while the next request runs")
+def test_a_result_is_of_its_moment(rc: Client) -> None:
+    """A request that follows at once does not change the answer to the one before."""
+    rc[1].execute("import numpy; a = numpy.zeros(50_000_000, 'u1')", block=True)
+    for _ in range(3):
+        result = rc[1].pull("a", block=False)
+        changed = rc[1].execute("a[:] = 1", block=False)
+        assert not result.get(20).any()
+        changed.get(20)
+        rc[1].execute("a[:] = 0", block=True)
