@@ -68,16 +68,6 @@ def test_large_requests_do_not_wait_in_the_bridge(rc: Client, stuck_result: Any)
     assert stuck_result.get(20) == "back"
 
 
-@pytest.mark.xfail(reason="the balancer does not know of direct requests", strict=False)
-def test_tasks_go_elsewhere(rc: Client, stuck_result: Any) -> None:
-    view = rc.load_balanced_view()
-    began = time.monotonic()
-    tasks = [view.apply_async(remote.echo, i) for i in range(3)]
-    assert [task.get(20) for task in tasks] == [0, 1, 2]
-    assert time.monotonic() - began < STUCK_SECONDS - 1
-    assert stuck_result.get(20) == "back"
-
-
 def test_liveness_is_not_lost(rc: Client, stuck_result: Any) -> None:
     assert stuck_result.get(20) == "back"
     assert rc.ids == [0, 1, 2, 3]
