@@ -86,7 +86,7 @@ static ipp_frame_t *reply_metadata(const struct engine *engine, const struct req
         wire_json_string(asked, "original_msg_id", ""));
     json_decref(asked);
     if (status == LINK_ERROR) {
-        json_t *error = wire_json_read(content, NULL);
+        json_t *error = content ? wire_json_read(content, NULL) : NULL;
         if (strcmp(wire_json_string(error, "ename", ""), "UnmetDependency") == 0)
             json_object_set_new(metadata, "dependencies_met", json_false());
         json_object_set_new(metadata, "engine_info", engine_info(engine, request));
@@ -114,31 +114,49 @@ static void tell_balancer(struct engine *engine, const struct request *request,
     link_send(engine->link, 1, LINK_DATA, &done, NULL);
 }
 
-void request_reply(struct engine *engine, struct request *request, enum link_status status,
-                   ipp_frame_t *content, ipp_frames_t *buffers)
+/* Takes content and buffers. -1: nothing was sent. */
+static int send_reply(struct engine *engine, const struct request *request, enum link_status status,
+                      ipp_frame_t *content, ipp_frames_t *buffers)
 {
-    bool task = request->envelope.flags & LINK_FROM_BALANCER;
     struct link_envelope envelope = { .kind = LINK_REPLY,
                                       .flags = request->envelope.flags,
                                       .engine = engine->id,
                                       .request = request->envelope.request,
                                       .value = status,
                                       .op = request->envelope.op };
+    ipp_frames_t frames = { 0 };
+    int bad = ipp_frames_push(&frames, reply_header(engine, request));
+    bad |= ipp_frames_push(&frames, ipp_frame_ref(request->frames.at[FRAME_HEADER]));
+    bad |= ipp_frames_push(&frames, reply_metadata(engine, request, status, content));
+    bad |= ipp_frames_push(&frames, content);
+    bad |= ipp_frames_share(&frames, buffers, 0);
+    ipp_frames_clear(buffers);
+    if (!bad)
+        return link_send(engine->link, 0, LINK_DATA, &envelope, &frames);
+    ipp_frames_clear(&frames);
+    return -1;
+}
+
+static json_t *error_content(const struct engine *engine, const struct request *request,
+                             const char *ename, const char *text)
+{
+    return json_pack("{s:s, s:s, s:s, s:[s], s:o}", "status", "error", "ename", ename, "evalue",
+                     text, "traceback", text, "engine_info", engine_info(engine, request));
+}
+
+void request_reply(struct engine *engine, struct request *request, enum link_status status,
+                   ipp_frame_t *content, ipp_frames_t *buffers)
+{
+    bool task = request->envelope.flags & LINK_FROM_BALANCER;
     if (task && status == LINK_ERROR && request->envelope.value > 0) { /* it will be tried again */
         ipp_frame_unref(content);
         ipp_frames_clear(buffers);
-    } else {
-        ipp_frames_t frames = { 0 };
-        int bad = ipp_frames_push(&frames, reply_header(engine, request));
-        bad |= ipp_frames_push(&frames, ipp_frame_ref(request->frames.at[FRAME_HEADER]));
-        bad |= ipp_frames_push(&frames, reply_metadata(engine, request, status, content));
-        bad |= ipp_frames_push(&frames, content);
-        bad |= ipp_frames_share(&frames, buffers, 0);
-        ipp_frames_clear(buffers);
-        if (bad || link_send(engine->link, 0, LINK_DATA, &envelope, &frames) < 0)
+    } else if (send_reply(engine, request, status, content, buffers) < 0) {
+        json_t *error = error_content(engine, request, "MemoryError",
+                                      "the engine has no memory to send the answer");
+        if (send_reply(engine, request, LINK_ERROR, wire_json_frame_new(error), buffers) < 0)
             ipp_log(IPP_LOG_ERROR, "the answer to %s is lost: %s", request->msg_id,
                     strerror(errno));
-        ipp_frames_clear(&frames);
     }
     if (task)
         tell_balancer(engine, request, status);
@@ -147,9 +165,7 @@ void request_reply(struct engine *engine, struct request *request, enum link_sta
 void request_reply_error(struct engine *engine, struct request *request, const char *ename,
                          const char *text)
 {
-    json_t *content =
-        json_pack("{s:s, s:s, s:s, s:[s], s:o}", "status", "error", "ename", ename, "evalue", text,
-                  "traceback", text, "engine_info", engine_info(engine, request));
+    json_t *content = error_content(engine, request, ename, text);
     ipp_frames_t none = { 0 };
     request_reply(engine, request, LINK_ERROR, wire_json_frame_new(content), &none);
 }
