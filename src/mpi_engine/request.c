@@ -152,8 +152,10 @@ void request_reply(struct engine *engine, struct request *request, enum link_sta
         ipp_frame_unref(content);
         ipp_frames_clear(buffers);
     } else if (send_reply(engine, request, status, content, buffers) < 0) {
-        json_t *error = error_content(engine, request, "MemoryError",
-                                      "the engine has no memory to send the answer");
+        json_t *error =
+            error_content(engine, request, "MemoryError",
+                          errno == EMSGSIZE ? "the answer's small buffers are more than 2 GiB"
+                                            : "the engine has no memory to send the answer");
         if (send_reply(engine, request, LINK_ERROR, wire_json_frame_new(error), buffers) < 0)
             ipp_log(IPP_LOG_ERROR, "the answer to %s is lost: %s", request->msg_id,
                     strerror(errno));

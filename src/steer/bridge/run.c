@@ -29,10 +29,14 @@ static void refuse_memory(struct bridge *b, enum wire_channel channel, const wir
 
 /* Where there is no memory to send. To an engine that just died nothing is sent either, but its
  * loss, on its way here, answers. */
+/* All that link_send refuses from a living rank. */
+#define TOO_MANY_SMALL_BUFFERS                                                                     \
+    "the buffers of up to 16 KiB are more than 2 GiB together: send fewer of them, or larger ones"
+
 static void answer_unsent(struct bridge *b, struct pending *p, int rank)
 {
     if (!link_is_lost(b->link, rank))
-        answer_rest_error(b, p, "MemoryError", "the bridge has no memory to send this request");
+        answer_rest_error(b, p, "ValueError", TOO_MANY_SMALL_BUFFERS);
 }
 
 static const char *id_of(const wire_msg_t *msg)
@@ -274,7 +278,7 @@ static void send_broadcast(struct bridge *b, struct pending *p, ipp_frames_t *fr
         if (!p->parts[i].answered)
             ranks[count++] = p->parts[i].engine + IPP_SERVICE_RANKS;
     if (link_multicast(b->link, ranks, count, LINK_DATA, &envelope, frames) < 0)
-        answer_rest_error(b, p, "MemoryError", "the bridge has no memory to send this request");
+        answer_rest_error(b, p, "ValueError", TOO_MANY_SMALL_BUFFERS);
     free(ranks);
 }
 
