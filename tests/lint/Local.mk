@@ -3,7 +3,7 @@ quick_lints = \
     %reldir%/fences.test %reldir%/format.test %reldir%/functions.test %reldir%/python.test %reldir%/shell.test
 lints = $(quick_lints) %reldir%/cppcheck.test %reldir%/tidy.test
 dist_check_SCRIPTS += $(lints)
-EXTRA_DIST += %reldir%/common.sh %reldir%/long_functions .clang-format .clang-tidy
+EXTRA_DIST += %reldir%/common.sh %reldir%/long_functions %reldir%/whole_dist .clang-format .clang-tidy
 TESTS += $(quick_lints)
 
 .PHONY: lint format

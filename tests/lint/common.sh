@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Sourced by the lint tests: which files there are, and how a lint says that something is wrong.
 set -euo pipefail
-top=$(cd "${srcdir:-$(dirname "$0")/../..}" && pwd)
+top=$(cd "${srcdir:-$(dirname "$0")/../..}" && pwd -P)
 top_build=$PWD
 wrong=0
 
@@ -20,14 +20,18 @@ found() {
     wrong=1
 }
 
+# A tarball unpacked inside another project's checkout is not what that git knows.
+git_is_ours() { [ "$(git -C "$top" rev-parse --show-toplevel 2>/dev/null)" = "$top" ]; }
+
 # Files of the tree, as paths below it: what git knows or might get to know, without git what is there.
 files() {
     (
         cd "$top"
-        if git rev-parse --git-dir >/dev/null 2>&1; then
+        if git_is_ours; then
             git ls-files --cached --others --exclude-standard
         else
-            find . \( -name build -o -name build-aux -o -name autom4te.cache \) -prune -o -type f -printf '%P\n'
+            find . \( -name .git -o -name build -o -name _build -o -name _inst -o -name build-aux \
+                -o -name autom4te.cache \) -prune -o -type f ! -name '*~' -printf '%P\n'
         fi
     ) | while IFS= read -r file; do
         [ ! -f "$top/$file" ] || printf '%s\n' "$file"
