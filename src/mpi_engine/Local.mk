@@ -15,4 +15,6 @@ pkgconfig_DATA += src/mpi_engine/ippmpi.pc
 
 bin_PROGRAMS += ipp-engine
 ipp_engine_SOURCES = %reldir%/ipp_engine.c
+# Finds its library from where it stands: libtool leaves /usr/local/lib to an ldconfig that nobody has run.
+ipp_engine_LDFLAGS = $(AM_LDFLAGS) -Wl,-rpath,'$$ORIGIN/../lib'
 ipp_engine_LDADD = libippmpi.la libbase.la
