@@ -45,8 +45,10 @@ static void unmap(void *data, void *size)
 static ipp_frame_t *frame_mapped(size_t size)
 {
     void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED)
+    if (data == MAP_FAILED) {
+        errno = ENOMEM; /* mmap has other names for too much */
         return NULL;
+    }
     madvise(data, size, MADV_HUGEPAGE); /* a kernel without them says no, which is fine */
     ipp_frame_t *frame = ipp_frame_adopt(data, size, unmap, (void *)(uintptr_t)size);
     if (!frame)
