@@ -1,25 +1,32 @@
 # Three floors: unit (no MPI, no sockets), mpi (a few ranks), system (whole clusters).
 if HAVE_CHECK
 unit_tests = \
-    tests/unit/test_base tests/unit/test_connection tests/unit/test_sched tests/unit/test_sched_model \
-    tests/unit/test_wire tests/unit/test_bridge
+    tests/unit/test_base tests/unit/test_bridge tests/unit/test_connection tests/unit/test_private_file \
+    tests/unit/test_sched tests/unit/test_sched_model tests/unit/test_wire
 mpi_programs = tests/mpi/test_link tests/mpi/test_death
 mpi_tests = tests/mpi/link.test tests/mpi/death.test
 check_PROGRAMS += $(unit_tests) $(mpi_programs)
 TESTS += $(unit_tests)
 
+check_LTLIBRARIES = libunit.la
+libunit_la_SOURCES = %reldir%/unit/unit.h %reldir%/unit/unit.c
+libunit_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+libunit_la_LIBADD = $(CHECK_LIBS)
+
 tests_unit_test_base_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_unit_test_base_LDADD = libbase.la $(CHECK_LIBS)
+tests_unit_test_base_LDADD = libbase.la libunit.la
 tests_unit_test_connection_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
-tests_unit_test_connection_LDADD = libwire.la libbase.la $(JANSSON_LIBS) $(CHECK_LIBS)
+tests_unit_test_connection_LDADD = libwire.la libbase.la libunit.la $(JANSSON_LIBS)
+tests_unit_test_private_file_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_private_file_LDADD = libbase.la libunit.la
 tests_unit_test_sched_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_unit_test_sched_LDADD = libsched.la $(CHECK_LIBS)
+tests_unit_test_sched_LDADD = libsched.la libunit.la
 tests_unit_test_sched_model_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_unit_test_sched_model_LDADD = libsched.la $(CHECK_LIBS)
+tests_unit_test_sched_model_LDADD = libsched.la libunit.la
 tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
-tests_unit_test_wire_LDADD = libwire.la libbase.la $(JANSSON_LIBS) $(CHECK_LIBS)
+tests_unit_test_wire_LDADD = libwire.la libbase.la libunit.la $(JANSSON_LIBS)
 tests_unit_test_bridge_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
-tests_unit_test_bridge_LDADD = libbridge.la libwire.la libbase.la $(JANSSON_LIBS) $(CHECK_LIBS)
+tests_unit_test_bridge_LDADD = libbridge.la libwire.la libbase.la libunit.la $(JANSSON_LIBS)
 tests_mpi_test_link_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_mpi_test_link_LDADD = liblink.la libbase.la $(CHECK_LIBS)
 tests_mpi_test_death_LDADD = liblink.la libbase.la

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The door of base: error text, log, clock, and the byte frames that every other room hands around.
+ * The door of base: error text, log, clock, the byte frames that every other room hands around, and
+ * private files.
  */
 #ifndef IPP_BASE_H
 #define IPP_BASE_H
@@ -82,5 +83,21 @@ int ipp_frames_push_copy(ipp_frames_t *frames, const void *data, size_t size);
 int ipp_frames_share(ipp_frames_t *to, const ipp_frames_t *from, size_t first);
 size_t ipp_frames_bytes(const ipp_frames_t *frames);
 void ipp_frames_clear(ipp_frames_t *frames); /* drops all references; the list is {0} again */
+
+/* ---- small files for their owner alone; -1 or NULL with errno and a text that names the path ----
+ */
+
+/* Makes the folders above `path` that are missing, with mode 0700 under any umask; the last one is
+ * one we may write in (else EACCES, EROFS). A folder may be a link to one; ENOTDIR where something
+ * else is in the way. */
+int ipp_private_folders(const char *path, ipp_err_t *err);
+
+/* Puts `text` at `path` with mode 0600 in one step, making missing folders: readers see the old
+ * file or the new one. A link at `path` is replaced, not followed. A failure leaves the old file.
+ */
+int ipp_private_write(const char *path, const char *text, ipp_err_t *err);
+
+/* The bytes of a regular file of at most 1 MiB (EFBIG; EINVAL for other kinds, without waiting). */
+ipp_frame_t *ipp_private_read(const char *path, ipp_err_t *err);
 
 #endif

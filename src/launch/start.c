@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,23 +35,13 @@ struct start {
 
 /* ---- before: folders, one start at a time, what runs already ---- */
 
-static int make_folder(const char *file, ipp_err_t *err)
+static int make_folders(const struct paths *paths, ipp_err_t *err)
 {
-    char path[4096];
-    if ((size_t)snprintf(path, sizeof path, "%s", file) >= sizeof path)
-        return ipp_err(err, ENAMETOOLONG, "the path %s is too long", file);
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(path, 0700) < 0 && errno != EEXIST)
-            return ipp_err(err, errno,
-                           "cannot make the folder %s: %s (IPYTHONDIR can name another)", path,
-                           strerror(errno));
-        *slash = '/';
-    }
-    *strrchr(path, '/') = '\0';
-    if (access(path, W_OK | X_OK) < 0)
-        return ipp_err(err, errno, "cannot write in %s: %s (IPYTHONDIR can name another folder)",
-                       path, strerror(errno));
+    const char *const files[] = { paths->state, paths->log, paths->connection };
+    ipp_err_t why;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (ipp_private_folders(files[i], &why) < 0)
+            return ipp_err(err, errno, "%s (IPYTHONDIR can name another)", why.text);
     return 0;
 }
 
@@ -126,8 +115,7 @@ static int prepare(struct start *start, ipp_err_t *err)
 {
     const struct options *options = start->options;
     if (paths_find(&start->paths, options->profile, options->cluster_id, err) < 0 ||
-        make_folder(start->paths.state, err) < 0 || make_folder(start->paths.log, err) < 0 ||
-        make_folder(start->paths.connection, err) < 0)
+        make_folders(&start->paths, err) < 0)
         return -1;
     lock_profile(start);
     if (clear_the_way(start, err) < 0)

@@ -30,26 +30,24 @@ int state_take(struct state *state, json_t *record, const char *path, ipp_err_t 
 
 int state_read(struct state *state, const char *path, ipp_err_t *err)
 {
-    if (access(path, R_OK) < 0)
-        return ipp_err(err, errno, "cannot read %s: %s", path, strerror(errno));
-    return state_take(state, json_load_file(path, 0, NULL), path, err);
+    ipp_frame_t *text = ipp_private_read(path, err);
+    if (!text)
+        return -1;
+    json_t *record = json_loadb(ipp_frame_data(text), ipp_frame_size(text), 0, NULL);
+    ipp_frame_unref(text);
+    return state_take(state, record, path, err);
 }
 
 int state_write(const struct state *state, const char *path, ipp_err_t *err)
 {
-    char *temporary;
-    if (asprintf(&temporary, "%s.new", path) < 0)
-        return ipp_err(err, ENOMEM, "out of memory");
-    int result = json_dump_file(state->record, temporary, JSON_INDENT(2));
-    if (result == 0)
-        result = rename(temporary, path);
+    char *text = json_dumps(state->record, JSON_INDENT(2));
+    if (!text)
+        return ipp_err(err, ENOMEM, "cannot write %s: out of memory", path);
+    int result = ipp_private_write(path, text, err);
     int saved_errno = errno;
-    if (result < 0)
-        unlink(temporary);
-    free(temporary);
-    if (result < 0)
-        return ipp_err(err, saved_errno, "cannot write %s: %s", path, strerror(saved_errno));
-    return 0;
+    free(text);
+    errno = saved_errno;
+    return result;
 }
 
 void state_clear(struct state *state)

@@ -1,7 +1,7 @@
 noinst_LTLIBRARIES += libwire.la
 libwire_la_SOURCES = \
     %reldir%/wire.h %reldir%/ops.def \
-    %reldir%/connection.c %reldir%/connection_file.c %reldir%/connection_file.h \
+    %reldir%/connection.c %reldir%/connection_path.c \
     %reldir%/header.c %reldir%/json.c %reldir%/message.c \
     %reldir%/ops.c %reldir%/sign.c %reldir%/sign.h
 libwire_la_CFLAGS = $(AM_CFLAGS) -pthread $(JANSSON_CFLAGS) $(SODIUM_CFLAGS)

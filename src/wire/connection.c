@@ -4,7 +4,6 @@
 #include "config.h"
 #endif
 
-#include "wire/connection_file.h"
 #include "wire/wire.h"
 
 #include <errno.h>
@@ -70,7 +69,7 @@ int wire_connection_write(const char *path, const wire_connection_t *connection,
     json_decref(file);
     if (!text)
         return ipp_err(err, EINVAL, "cannot write %s: a text is not in UTF-8, or no memory", path);
-    int result = file_write_whole(path, text, err);
+    int result = ipp_private_write(path, text, err);
     int saved_errno = errno;
     free(text);
     errno = saved_errno;
@@ -146,7 +145,7 @@ int wire_connection_read(const char *path, wire_connection_t *connection, ipp_er
 {
     ipp_err_t why;
     wire_connection_t fresh = { 0 };
-    ipp_frame_t *frame = file_read_whole(path, err);
+    ipp_frame_t *frame = ipp_private_read(path, err);
     if (!frame)
         return -1;
     json_t *file = wire_json_read(frame, &why);

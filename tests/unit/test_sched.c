@@ -2,8 +2,8 @@
  * The scheduler's promises one by one. What it decides is written down as text: "7>0" is task 7 to
  * engine 0, "7!lost0" a drop. */
 #include "sched/sched.h"
+#include "unit.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -388,9 +388,5 @@ int main(void)
     tcase_add_test(tcase, put_back_keeps_its_deadline);
     tcase_add_test(tcase, each_live_task_is_shown_once);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(suite);
 }

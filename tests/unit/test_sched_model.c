@@ -2,8 +2,8 @@
  * Drives the scheduler with random events and holds every decision against a model that looks at
  * all tasks each time. IPP_TEST_SEED and IPP_TEST_EVENTS repeat or lengthen a run. */
 #include "sched/sched.h"
+#include "unit.h"
 
-#include <check.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -502,9 +502,5 @@ int main(void)
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, random_events);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(suite);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * The room wire: operations, the codec, signatures and replays, JSON, and the records of the stock
  * client. */
+#include "unit.h"
 #include "wire/wire.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
@@ -815,9 +815,5 @@ int main(void)
     suite_add_tcase(suite, codec_case());
     suite_add_tcase(suite, signatures_case());
     suite_add_tcase(suite, json_case());
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(suite);
 }

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Where the connection file is, and writing and reading it whole. */
-#include "wire/connection_file.h"
-#include "wire/wire.h"
+ * Small files for their owner alone, written and read whole. */
+#include "base/base.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,90 +12,62 @@
 
 #define READ_MAX_BYTES (1 << 20)
 
-/* ---- the path ---- */
+/* ---- folders ---- */
 
-/* The user's home folder, which the caller frees; NULL when nobody knows it. */
-static char *home_folder(void)
+static int make_one(const char *folder)
 {
-    const char *home = getenv("HOME");
-    if (home && home[0])
-        return strdup(home);
-    struct passwd entry, *found = NULL;
-    char buffer[4096];
-    if (getpwuid_r(getuid(), &entry, buffer, sizeof buffer, &found) == 0 && found &&
-        found->pw_dir[0])
-        return strdup(found->pw_dir);
-    errno = ENOENT;
-    return NULL;
+    struct stat info;
+    if (mkdir(folder, 0700) == 0)
+        return chmod(folder, 0700); /* whatever the umask has taken */
+    int saved_errno = errno;
+    if (stat(folder, &info) == 0 && S_ISDIR(info.st_mode))
+        return 0;
+    errno = saved_errno == EEXIST ? ENOTDIR : saved_errno;
+    return -1;
 }
 
-/* As IPython: $IPYTHONDIR, in which a leading ~ is the home folder, else ~/.ipython. */
-static char *ipython_folder(void)
+/* Cuts `path` after the folder that cannot be made. */
+static int make_above(char *path)
 {
-    const char *given = getenv("IPYTHONDIR");
-    const char *below_home = "/.ipython";
-    if (given && given[0]) {
-        if (given[0] != '~' || (given[1] != '\0' && given[1] != '/'))
-            return strdup(given);
-        below_home = given + 1;
+    for (char *slash = strchr(path + (path[0] == '/'), '/'); slash;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (make_one(path) < 0)
+            return -1;
+        *slash = '/';
     }
-    char *home = home_folder(), *folder = NULL;
-    if (home && asprintf(&folder, "%s%s", home, below_home) < 0)
-        folder = NULL;
-    free(home);
-    return folder;
-}
-
-static int check_name(const char *what, const char *name, ipp_err_t *err)
-{
-    if (name[0] == '.')
-        return ipp_err(err, EINVAL, "%s may not begin with a dot", what);
-    for (const char *c = name; *c; c++)
-        if (*c == '/' || (unsigned char)*c < ' ' || *c == 127)
-            return ipp_err(err, EINVAL, "%s may not hold '/' or control characters", what);
     return 0;
 }
 
-char *wire_connection_path(const char *profile, const char *cluster_id, ipp_err_t *err)
+int ipp_private_folders(const char *path, ipp_err_t *err)
 {
-    profile = profile && profile[0] ? profile : "default";
-    cluster_id = cluster_id ? cluster_id : "";
-    if (check_name("profile", profile, err) < 0 || check_name("cluster id", cluster_id, err) < 0)
-        return NULL;
-    char *folder = ipython_folder(), *path = NULL;
-    if (!folder && errno == ENOENT) {
-        ipp_err(err, ENOENT, "no home folder is known: set HOME or IPYTHONDIR");
-        return NULL;
+    char *copy = strdup(path);
+    if (!copy)
+        return ipp_err(err, ENOMEM, "cannot make the folder of %s: out of memory", path);
+    const char *verb = "make";
+    int result = make_above(copy);
+    char *slash = strrchr(copy, '/');
+    if (result == 0 && slash) {
+        slash[slash == copy] = '\0';
+        verb = "write in";
+        result = faccessat(AT_FDCWD, copy, W_OK | X_OK, AT_EACCESS);
     }
-    if (!folder || asprintf(&path, "%s/profile_%s/security/ipcontroller%s%s-client.json", folder,
-                            profile, cluster_id[0] ? "-" : "", cluster_id) < 0) {
-        ipp_err(err, ENOMEM, "out of memory");
-        path = NULL;
-    }
-    free(folder);
-    return path;
+    int saved_errno = errno;
+    if (result < 0)
+        ipp_err(err, saved_errno, "cannot %s the folder %s: %s", verb, copy, strerror(saved_errno));
+    free(copy);
+    errno = saved_errno;
+    return result;
 }
 
 /* ---- writing ---- */
-
-static int make_folders(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        int made = mkdir(path, 0700);
-        *slash = '/';
-        if (made < 0 && errno != EEXIST)
-            return -1;
-    }
-    return 0;
-}
 
 /* `template` ends in XXXXXX; folders are made only where they are missed. */
 static int open_temporary(char *template)
 {
     size_t digits = strlen(template) - 6;
     int fd = mkostemp(template, O_CLOEXEC);
-    if (fd >= 0 || errno != ENOENT || make_folders(template) < 0)
+    if (fd >= 0 || errno != ENOENT || make_above(template) < 0)
         return fd;
     memcpy(template + digits, "XXXXXX", 6); /* the first attempt may have used them up */
     return mkostemp(template, O_CLOEXEC);
@@ -128,7 +98,7 @@ static int fill(int fd, const char *text)
     return failed ? -1 : 0;
 }
 
-int file_write_whole(const char *path, const char *text, ipp_err_t *err)
+int ipp_private_write(const char *path, const char *text, ipp_err_t *err)
 {
     char *temporary = NULL;
     if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
@@ -181,7 +151,7 @@ static ipp_frame_t *read_regular(int fd)
     return read_all(fd, (size_t)info.st_size);
 }
 
-ipp_frame_t *file_read_whole(const char *path, ipp_err_t *err)
+ipp_frame_t *ipp_private_read(const char *path, ipp_err_t *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not waiting for a FIFO's writer */
     ipp_frame_t *frame = fd < 0 ? NULL : read_regular(fd);
