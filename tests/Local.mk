@@ -65,4 +65,29 @@ check-valgrind: $(check_PROGRAMS)
 	        valgrind -q --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite ./$$program || exit 1; \
 	done
 
+# New inputs are kept in the build tree and start the next run; what fails is written to tests/fuzz/wire-*.
+FUZZ_SECONDS = 60
+fuzz_sources = tests/fuzz/fuzz_wire.c $(libwire_la_SOURCES) $(libbase_la_SOURCES)
+.PHONY: fuzz
+if HAVE_FUZZER
+tests/fuzz/fuzz_wire: $(fuzz_sources)
+	$(AM_V_at)$(MKDIR_P) tests/fuzz
+	$(AM_V_CCLD)sources=; for file in $^; do case $$file in *.c) sources="$$sources $$file";; esac; done; \
+	    $(FUZZ_CC) -g -O1 -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	    $(DEFS) $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) $$sources \
+	    -o $@ $(JANSSON_LIBS) $(SODIUM_LIBS) -lpthread
+CLEANFILES += tests/fuzz/fuzz_wire
+fuzz: tests/fuzz/fuzz_wire
+	$(MKDIR_P) tests/fuzz/found_wire
+	tests/fuzz/fuzz_wire -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=tests/fuzz/wire- \
+	    tests/fuzz/found_wire $(srcdir)/tests/fuzz/corpus_wire
+distclean-local:
+	rm -rf tests/fuzz/found_wire tests/fuzz/wire-*
+else
+fuzz:
+	@echo 'make fuzz wants a clang with libFuzzer: install it (Debian: clang libclang-rt-dev), or name it as FUZZ_CC,' \
+	    'and configure again' >&2
+	@exit 1
+endif
+
 include %reldir%/lint/Local.mk
