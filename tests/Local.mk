@@ -1,8 +1,8 @@
 # Three floors: unit (no MPI, no sockets), mpi (a few ranks), system (whole clusters).
 if HAVE_CHECK
 unit_tests = \
-    tests/unit/test_base tests/unit/test_bridge tests/unit/test_connection tests/unit/test_private_file \
-    tests/unit/test_sched tests/unit/test_sched_model tests/unit/test_wire
+    tests/unit/test_base tests/unit/test_bridge tests/unit/test_connection tests/unit/test_placement \
+    tests/unit/test_private_file tests/unit/test_sched tests/unit/test_sched_model tests/unit/test_wire
 mpi_programs = tests/mpi/test_link tests/mpi/test_death
 mpi_tests = tests/mpi/link.test tests/mpi/death.test
 check_PROGRAMS += $(unit_tests) $(mpi_programs)
@@ -17,6 +17,8 @@ tests_unit_test_base_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_base_LDADD = libbase.la libunit.la
 tests_unit_test_connection_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_connection_LDADD = libwire.la libbase.la libunit.la $(JANSSON_LIBS)
+tests_unit_test_placement_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_placement_LDADD = libplacement.la libunit.la $(HWLOC_LIBS)
 tests_unit_test_private_file_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_private_file_LDADD = libbase.la libunit.la
 tests_unit_test_sched_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)

@@ -1,3 +1,8 @@
+noinst_LTLIBRARIES += libplacement.la
+libplacement_la_SOURCES = %reldir%/placement.h %reldir%/placement.c
+libplacement_la_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS)
+libplacement_la_LIBADD = $(HWLOC_LIBS)
+
 lib_LTLIBRARIES += libippmpi.la
 libippmpi_la_SOURCES = \
     %reldir%/mpi_engine.h %reldir%/engine.h %reldir%/engine.c \
@@ -10,7 +15,7 @@ libippmpi_la_CPPFLAGS = $(AM_CPPFLAGS) $(PYEMBED_CFLAGS) $(JANSSON_CFLAGS) $(HWL
     -DIPP_PYTHON_FROM_BIN='"share/ippmpi/python"'
 libippmpi_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -export-symbols-regex '^ipp_(serve|version)$$'
 libippmpi_la_LIBADD = libbridge.la libbalancer.la libsched.la liblink.la libwire.la libbase.la \
-    $(PYEMBED_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS) -lpthread
+    libplacement.la $(PYEMBED_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS) -lpthread
 pkgconfig_DATA += src/mpi_engine/ippmpi.pc
 
 bin_PROGRAMS += ipp-engine

@@ -4,9 +4,10 @@
 #include "mpi_engine/topology.h"
 
 #include <errno.h>
-#include <hwloc.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "mpi_engine/placement.h"
 
 static hwloc_topology_t load(void)
 {
@@ -21,34 +22,22 @@ static hwloc_topology_t load(void)
     return topology;
 }
 
-/* How many ranks of this host come before this one, and how many engines it has. */
-static int place_on_host(link_t *link, int *engines_here)
+/* The ranks of this host; *place is how many of its engines come before this rank. */
+static struct placement_host count_ranks(link_t *link, int *place)
 {
-    int before = 0;
-    *engines_here = 0;
-    for (int rank = IPP_SERVICE_RANKS; rank < link_size(link); rank++) {
+    struct placement_host host = { 0 };
+    *place = 0;
+    for (int rank = 0; rank < link_size(link); rank++) {
         if (!link_same_host(link, rank))
             continue;
-        (*engines_here)++;
-        before += rank < link_rank(link);
+        if (rank < IPP_SERVICE_RANKS) {
+            host.services++;
+            continue;
+        }
+        host.engines++;
+        *place += rank < link_rank(link);
     }
-    return before;
-}
-
-/* The object for this rank among `count`; NULL when it is a service and no object is left for it.
- */
-static hwloc_obj_t choose(hwloc_topology_t topology, hwloc_obj_type_t type, link_t *link,
-                          int engine)
-{
-    int engines_here, place = place_on_host(link, &engines_here);
-    int count = hwloc_get_nbobjs_by_type(topology, type);
-    if (count <= 0)
-        return NULL;
-    if (engine >= 0)
-        return hwloc_get_obj_by_type(topology, type, (unsigned)(place % count));
-    if (engines_here >= count)
-        return NULL;
-    return hwloc_get_obj_by_type(topology, type, (unsigned)(count - 1));
+    return host;
 }
 
 void topology_bind(link_t *link, int engine, enum ipp_bind bind)
@@ -56,11 +45,12 @@ void topology_bind(link_t *link, int engine, enum ipp_bind bind)
     hwloc_topology_t topology = bind == IPP_BIND_NONE ? NULL : load();
     if (!topology)
         return;
-    hwloc_obj_type_t type =
-        bind == IPP_BIND_CORE || engine < 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_NUMANODE;
-    hwloc_obj_t object = choose(topology, type, link, engine);
-    if (object && hwloc_set_cpubind(topology, object->cpuset, HWLOC_CPUBIND_THREAD) < 0)
+    int place;
+    struct placement_host host = count_ranks(link, &place);
+    hwloc_cpuset_t set = placement_choose(topology, bind, &host, engine < 0 ? -1 : place);
+    if (set && hwloc_set_cpubind(topology, set, HWLOC_CPUBIND_THREAD) < 0)
         ipp_log(IPP_LOG_WARNING, "rank %d cannot be bound: %s", link_rank(link), strerror(errno));
+    hwloc_bitmap_free(set);
     hwloc_topology_destroy(topology);
 }
 

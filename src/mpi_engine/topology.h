@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Where ranks run: the only file that knows hwloc is topology.c. */
+ * Where ranks run: hwloc stays in topology.c and in placement.c, which decides. */
 #ifndef IPP_TOPOLOGY_H
 #define IPP_TOPOLOGY_H
 
@@ -8,9 +8,8 @@
 #include "ippmpi.h"
 #include "link/link.h"
 
-/* Binds the calling thread, and those it starts, as the option says. Engines are counted by host:
- * the i-th engine of a host takes its i-th core (or NUMA node), round and round; where cores are
- * left, bridge and balancer get the last. */
+/* Binds the calling thread, and those it starts, as placement.h says; `engine` is -1 for bridge and
+ * balancer. A thread that cannot be bound is told of in the log, and goes on. */
 void topology_bind(link_t *link, int engine, enum ipp_bind bind);
 
 /* {"package": 0, "core": 3, "numa": 0, "cpus": "3", "bound": true}: logical indices, of where the

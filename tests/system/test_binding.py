@@ -30,19 +30,48 @@ def test_engines_say_where_they_run() -> None:
             assert entry["topology"]["core"] >= 0
 
 
+def cores() -> int:
+    """How many cores the tests may use."""
+    siblings = set()
+    for cpu in os.sched_getaffinity(0):
+        try:
+            with open(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") as file:
+                siblings.add(file.read())
+        except OSError:
+            siblings.add(str(cpu))
+    return len(siblings)
+
+
 def test_bound_to_cores() -> None:
     with under_engines(2, args=["--bind=core"]) as cluster:
         rc = cluster.client()
         bound = rc[:].apply_async(remote.affinity).get(20)
-        if (os.cpu_count() or 1) >= 2:
+        if cores() >= 2:
             assert not set(bound[0]) & set(bound[1]), "two engines share a core while others are free"
         for entry in about(rc).values():
-            assert entry["topology"]["bound"] is ((os.cpu_count() or 1) > 1)
+            assert entry["topology"]["bound"] is (cores() > 1)
 
 
+@pytest.mark.skipif(cores() < 2, reason="one core is too few")
+@pytest.mark.parametrize("where", ["core", "numa"])
+def test_bridge_and_balancer_stay_off_the_engines_cores(where: str) -> None:
+    engines = max(1, min(cores() - 2, 4))
+    with under_engines(engines, args=[f"--bind={where}"]) as cluster:
+        ranks = cluster.ranks()
+        used: set[int] = set()
+        for cpus in cluster.client()[:].apply_async(remote.affinity).get(20):
+            assert cpus
+            used |= set(cpus)
+        for service in (0, 1):
+            kept = os.sched_getaffinity(ranks[service])
+            assert kept and not kept & used, f"rank {service} may run on {kept}, engines on {used}"
+
+
+@pytest.mark.skipif(cores() > 8, reason="an engine for each core would be many")
 def test_bound_to_numa_nodes() -> None:
-    with under_engines(1, args=["--bind=numa"]) as cluster:
-        cpus = cluster.client()[0].apply_async(remote.affinity).get(20)
+    """With an engine for each core nothing is kept for bridge and balancer."""
+    with under_engines(cores(), args=["--bind=numa"]) as cluster:
+        bound = cluster.client()[:].apply_async(remote.affinity).get(20)
         nodes = [name for name in os.listdir("/sys/devices/system/node") if name.startswith("node")]
         if len(nodes) == 1:
-            assert len(cpus) == os.cpu_count()
+            assert all(set(cpus) == os.sched_getaffinity(0) for cpus in bound)
