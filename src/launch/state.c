@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "wire/wire.h"
+
 int state_take(struct state *state, json_t *record, const char *path, ipp_err_t *err)
 {
     struct state fresh = { .record = record };
@@ -40,14 +42,7 @@ int state_read(struct state *state, const char *path, ipp_err_t *err)
 
 int state_write(const struct state *state, const char *path, ipp_err_t *err)
 {
-    char *text = json_dumps(state->record, JSON_INDENT(2));
-    if (!text)
-        return ipp_err(err, ENOMEM, "cannot write %s: out of memory", path);
-    int result = ipp_private_write(path, text, err);
-    int saved_errno = errno;
-    free(text);
-    errno = saved_errno;
-    return result;
+    return wire_json_write(path, state->record, err);
 }
 
 void state_clear(struct state *state)

@@ -65,13 +65,8 @@ int wire_connection_write(const char *path, const wire_connection_t *connection,
     if (check(connection, err) < 0)
         return -1;
     json_t *file = to_json(connection);
-    char *text = file ? json_dumps(file, JSON_INDENT(2)) : NULL;
+    int result = wire_json_write(path, file, err), saved_errno = errno;
     json_decref(file);
-    if (!text)
-        return ipp_err(err, EINVAL, "cannot write %s: a text is not in UTF-8, or no memory", path);
-    int result = ipp_private_write(path, text, err);
-    int saved_errno = errno;
-    free(text);
     errno = saved_errno;
     return result;
 }

@@ -68,6 +68,18 @@ ipp_frame_t *wire_json_frame_new(json_t *value)
     return frame;
 }
 
+int wire_json_write(const char *path, const json_t *value, ipp_err_t *err)
+{
+    char *text = json_dumps(value, JSON_INDENT(2));
+    if (!text)
+        return ipp_err(err, EINVAL, "cannot write %s: a text is not in UTF-8, or no memory", path);
+    int result = ipp_private_write(path, text, err);
+    int saved_errno = errno;
+    free(text);
+    errno = saved_errno;
+    return result;
+}
+
 const char *wire_json_string(const json_t *object, const char *key, const char *fallback)
 {
     const json_t *value = json_object_get(object, key);

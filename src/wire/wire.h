@@ -96,6 +96,9 @@ json_t *wire_json_read(ipp_frame_t *frame, ipp_err_t *err);
 ipp_frame_t *wire_json_frame(const json_t *value);
 /* The same, taking the reference to `value` (as json_pack leaves it). */
 ipp_frame_t *wire_json_frame_new(json_t *value);
+/* Writes it indented with ipp_private_write; does not take the reference. -1 with a text, EINVAL
+ * for what wire_json_frame refuses. */
+int wire_json_write(const char *path, const json_t *value, ipp_err_t *err);
 /* The string at object[key], or `fallback` when it is missing, no string or one with a NUL inside.
  * Borrowed from `object`. */
 const char *wire_json_string(const json_t *object, const char *key, const char *fallback);
