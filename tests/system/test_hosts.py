@@ -25,10 +25,12 @@ def hosts(*words: str) -> None:
 def _can_make_hosts() -> bool:
     if os.geteuid() != 0 or shutil.which("ip") is None:
         return False
-    probe = subprocess.run(["ip", "netns", "add", "ipphprobe"], capture_output=True, timeout=10)
-    if probe.returncode == 0:
-        subprocess.run(["ip", "netns", "delete", "ipphprobe"], check=True, timeout=10)
-    return probe.returncode == 0
+    made = subprocess.run(["ip", "netns", "add", "ipphprobe"], capture_output=True, timeout=10)
+    if made.returncode != 0:
+        return False
+    entered = subprocess.run(["ip", "netns", "exec", "ipphprobe", "true"], capture_output=True, timeout=10)
+    subprocess.run(["ip", "netns", "delete", "ipphprobe"], check=True, timeout=10)
+    return entered.returncode == 0  # not so in a chroot whose root is no mount point
 
 
 pytestmark = [
