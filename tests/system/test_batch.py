@@ -1,27 +1,41 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The job scripts that users copy: all are valid shell, and the Slurm one runs under a real Slurm."""
+"""The job scripts that users copy, under a real Slurm."""
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import shutil
 import subprocess
 import tempfile
-from typing import Iterator
+from typing import Any, Callable, Iterator
 
 import ipyparallel
 import pytest
 
 import procs
+import remote
 from ipp_cluster import HERE, MPI, TOP, ipp_engine, job_env
 
 SCRIPTS = sorted(glob.glob(os.path.join(TOP, "batch", "*", "ipp-engine.*")))
 ENGINES = 3
+START_SECONDS = 60.0
+END_SECONDS = 40.0
+NOT_IN_PATH = "there is no ipp-engine in PATH"
+
+Env = dict[str, str]
+
+needs_openmpi = pytest.mark.skipif(MPI != "openmpi", reason="the scripts are written for Open MPI's mpirun")
+ours = pytest.mark.ours_only("they are our scripts")
 
 
-def run(*argv: str, env: dict[str, str] | None = None, seconds: float = 40.0) -> str:
+def script_of(system: str) -> str:
+    return glob.glob(os.path.join(TOP, "batch", system, "ipp-engine.*"))[0]
+
+
+def run(*argv: str, env: Env | None = None, seconds: float = 40.0, **options: Any) -> str:
     done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=seconds)
+                          stderr=subprocess.STDOUT, text=True, timeout=seconds, **options)
     assert done.returncode == 0, f"{argv}: {done.stdout}"
     return done.stdout
 
@@ -38,8 +52,100 @@ def test_script_passes_shellcheck(script: str) -> None:
     run("shellcheck", "--shell=bash", "--exclude=SC2317", script)
 
 
-@pytest.fixture
-def slurm() -> Iterator[dict[str, str]]:
+# ---- what all systems have in common ----
+
+
+def user_env(folder: str, token: str) -> Env:
+    """The environment of somebody who submits jobs, with what jobs write below `folder`."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SGE_", "PBS_", "LSB_"))}
+    for name in ("ipython", "tmp"):
+        os.mkdir(os.path.join(folder, name))
+    env.update(job_env())
+    env.update({
+        procs.MARK: token,
+        "IPYTHONDIR": os.path.join(folder, "ipython"),
+        "TMPDIR": os.path.join(folder, "tmp"),
+        "PATH": os.path.dirname(ipp_engine()) + os.pathsep + os.environ["PATH"],
+    })
+    return env
+
+
+def without_ipp_engine(env: Env) -> Env:
+    return {**env, "PATH": env["PATH"].partition(os.pathsep)[2]}
+
+
+def read(path: str) -> str:
+    """What a file says; nothing when there is none (yet)."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+class Job:
+    """A job that runs one of the scripts, whatever started it."""
+
+    def __init__(self, system: str, number: str, env: Env, log: str, alive: Callable[[], bool]) -> None:
+        name = f"ipcontroller-{system}-{number}-client.json"
+        self.number = number
+        self.connection_file = os.path.join(env["IPYTHONDIR"], "profile_default", "security", name)
+        self.log = log
+        self.alive = alive
+        self.env = env
+
+    def wait_ready(self) -> None:
+        def ready() -> bool:
+            assert self.alive(), "the job has ended"
+            return os.path.exists(self.connection_file)
+
+        try:
+            procs.wait_until(ready, START_SECONDS, "connection file of the job")
+        except AssertionError as late:
+            raise AssertionError(f"{late}; its log:\n{read(self.log)}") from None
+
+    def use(self, id_variable: str, end: Callable[[], object]) -> None:
+        """Works with the engines, and sees that a client with a request under way is told of the end."""
+        self.wait_ready()
+        with ipyparallel.Client(self.connection_file, timeout=20) as rc:
+            assert rc.ids == list(range(ENGINES))
+            assert [each.partition(".")[0] for each in rc[:].apply_sync(os.getenv, id_variable)] \
+                == [self.number] * ENGINES
+            started = os.path.join(os.path.dirname(self.env["IPYTHONDIR"]), f"started-{self.number}")
+            held = rc[0].apply_async(remote.mark_and_wait, started, "/nowhere")
+            procs.wait_until(lambda: os.path.exists(started), 10, "a request under way")
+            end()
+            with pytest.raises(ipyparallel.error.RemoteError, match="EngineError"):
+                held.get(END_SECONDS)
+
+    def wait_ended(self) -> None:
+        try:
+            procs.wait_until(lambda: not self.alive(), END_SECONDS, "end of the job")
+        except AssertionError as late:
+            raise AssertionError(f"{late}; its log:\n{read(self.log)}") from None
+        assert not os.path.exists(self.connection_file)
+        assert os.listdir(self.env["TMPDIR"]) == []
+
+
+@contextlib.contextmanager
+def no_leftovers(folder: str, token: str) -> Iterator[None]:
+    """All processes of these jobs are gone at the end, and their folder."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(AssertionError):
+            procs.wait_until(lambda: not procs.marked(token), 10, "end of all processes")
+        left = [procs.describe(pid) for pid in procs.marked(token)]
+        procs.kill_all(procs.marked(token))
+        shutil.rmtree(folder)
+    assert not left, left
+
+
+# ---- Slurm ----
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Env]:
     """The environment of somebody who may submit jobs to a Slurm of this one machine."""
     if shutil.which("sbatch") is None or shutil.which("slurmctld", path="/usr/sbin:/usr/bin") is None:
         pytest.skip("no Slurm: apt-get install slurm-wlm munge")
@@ -48,52 +154,71 @@ def slurm() -> Iterator[dict[str, str]]:
     folder = tempfile.mkdtemp(prefix="ipp-slurm-")  # not tmp_path: munged wants folders that all may enter
     testbed = os.path.join(HERE, "slurm_testbed")
     token = os.urandom(16).hex()
-    env = {**os.environ, **job_env(), procs.MARK: token, "IPYTHONDIR": os.path.join(folder, "ipython"),
-           "PATH": os.path.dirname(ipp_engine()) + os.pathsep + os.environ["PATH"]}
-    try:
-        # Not by run(): the daemons would keep its pipe open.
-        subprocess.run([testbed, "start", folder], env=env, timeout=60, check=True, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL)
-        env["SLURM_CONF"] = os.path.join(folder, "slurm.conf")
-        yield env
-        run("scancel", "--user", str(os.getuid()), env=env)
-    finally:
-        subprocess.run([testbed, "stop", folder], env=env, timeout=60, stdin=subprocess.DEVNULL)
-        left = procs.marked(token)
-        procs.kill_all(left)
-        shutil.rmtree(folder)
-    assert not left, [procs.describe(pid) for pid in left]
+    env = user_env(folder, token)
+    with no_leftovers(folder, token):
+        try:
+            # Not by run(): the daemons would keep its pipe open.
+            subprocess.run([testbed, "start", folder], env=env, timeout=60, check=True, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL)
+            env["SLURM_CONF"] = os.path.join(folder, "slurm.conf")
+            yield env
+            run("scancel", "--user", str(os.getuid()), env=env)
+        finally:
+            subprocess.run([testbed, "stop", folder], env=env, timeout=60, stdin=subprocess.DEVNULL)
 
 
-def job_state(env: dict[str, str], job: str) -> dict[str, str]:
-    text = run("scontrol", "--oneliner", "show", "job", job, env=env)
+def slurm_state(env: Env, number: str) -> dict[str, str]:
+    text = run("scontrol", "--oneliner", "show", "job", number, env=env)
     return dict(field.split("=", 1) for field in text.split() if "=" in field)
 
 
-@pytest.mark.ours_only("it is our script")
-@pytest.mark.skipif(MPI != "openmpi", reason="the script is written for Open MPI's mpirun")
+def slurm_submit(env: Env, folder: str) -> Job:
+    log = os.path.join(folder, "job.log")
+    number = run("sbatch", "--parsable", f"--ntasks={ENGINES + 2}", f"--output={log}", f"--chdir={folder}",
+                 script_of("slurm"), env=env).strip()
+    living = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING")
+    return Job("slurm", number, env, log, lambda: slurm_state(env, number)["JobState"] in living)
+
+
+# A user's lower time limit takes effect when slurmctld next looks, twice a minute; the script is told a minute before.
+SLURM_ENDS = {
+    "ask the script": (("scancel", "--batch", "--signal=TERM", "{}"), "COMPLETED", "0:0"),
+    "time limit": (("scontrol", "update", "jobid={}", "timelimit=1"), "COMPLETED", "0:0"),
+    "cancel": (("scancel", "{}"), "CANCELLED", None),
+}
+
+
+@ours
+@needs_openmpi
 @pytest.mark.limit(150)
-def test_slurm_job(slurm: dict[str, str], tmp_path: object) -> None:
-    log = os.path.join(str(tmp_path), "job.log")
-    script = os.path.join(TOP, "batch", "slurm", "ipp-engine.sbatch")
-    job = run("sbatch", "--parsable", f"--ntasks={ENGINES + 2}", f"--output={log}", f"--chdir={tmp_path}", script,
-              env=slurm).strip()
-    path = os.path.join(slurm["IPYTHONDIR"], "profile_default", "security", f"ipcontroller-slurm-{job}-client.json")
+@pytest.mark.parametrize("end", SLURM_ENDS)
+def test_slurm_job(slurm: Env, tmp_path: object, end: str) -> None:
+    command, condition, code = SLURM_ENDS[end]
+    job = slurm_submit(slurm, str(tmp_path))
+    job.use("SLURM_JOB_ID", lambda: run(*(word.format(job.number) for word in command), env=slurm))
+    job.wait_ended()
+    state = slurm_state(slurm, job.number)
+    assert state["JobState"] == condition and code in (None, state["ExitCode"]), (state, read(job.log))
 
-    def started() -> bool:
-        state = job_state(slurm, job)
-        assert state["JobState"] in ("PENDING", "CONFIGURING", "RUNNING"), (state, open(log).read())
-        return os.path.exists(path)
 
-    try:
-        procs.wait_until(started, 60, "connection file of the job")
-    except AssertionError as late:
-        raise AssertionError(f"{late}; its log:\n{open(log).read()}") from None
-    with ipyparallel.Client(path, timeout=20) as rc:
-        assert rc.ids == list(range(ENGINES))
-        assert rc[:].apply_sync(os.getenv, "SLURM_JOB_ID") == [job] * ENGINES
-    run("scancel", "--batch", "--signal=TERM", job, env=slurm)
-    procs.wait_until(lambda: job_state(slurm, job)["JobState"] not in ("RUNNING", "COMPLETING"), 30, "end of the job")
-    state = job_state(slurm, job)
-    assert (state["JobState"], state["ExitCode"]) == ("COMPLETED", "0:0"), (state, open(log).read())
-    assert not os.path.exists(path)
+@ours
+@needs_openmpi
+@pytest.mark.limit(150)
+def test_slurm_job_that_cannot_start(slurm: Env, tmp_path: object) -> None:
+    job = slurm_submit(without_ipp_engine(slurm), str(tmp_path))
+    job.wait_ended()
+    assert NOT_IN_PATH in read(job.log)
+    state = slurm_state(slurm, job.number)
+    assert (state["JobState"], state["ExitCode"]) == ("FAILED", "127:0")
+
+
+@ours
+@needs_openmpi
+@pytest.mark.limit(150)
+def test_slurm_job_that_fails_later(slurm: Env, tmp_path: object) -> None:
+    """mpirun --enable-recovery ends with 0; the job has the exit code of rank 0."""
+    job = slurm_submit({**slurm, "IPPMPI_PYTHON": "/nowhere"}, str(tmp_path))
+    job.wait_ended()
+    state = slurm_state(slurm, job.number)
+    assert (state["JobState"], state["ExitCode"]) == ("FAILED", "1:0"), read(job.log)
+    assert "/nowhere holds no ippmpi" in read(job.log)
