@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The job scripts that users copy, under a real Slurm."""
+"""The job scripts that users copy, under a real Slurm and a real Grid Engine."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import os
+import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from typing import Any, Callable, Iterator
@@ -19,6 +22,7 @@ from ipp_cluster import HERE, MPI, TOP, ipp_engine, job_env
 
 SCRIPTS = sorted(glob.glob(os.path.join(TOP, "batch", "*", "ipp-engine.*")))
 ENGINES = 3
+NOBODY = 65534
 START_SECONDS = 60.0
 END_SECONDS = 40.0
 NOT_IN_PATH = "there is no ipp-engine in PATH"
@@ -222,3 +226,100 @@ def test_slurm_job_that_fails_later(slurm: Env, tmp_path: object) -> None:
     state = slurm_state(slurm, job.number)
     assert (state["JobState"], state["ExitCode"]) == ("FAILED", "1:0"), read(job.log)
     assert "/nowhere holds no ippmpi" in read(job.log)
+
+
+# ---- Grid Engine ----
+
+
+def grid_user() -> dict[str, Any]:
+    """Who runs Grid Engine and its jobs, for subprocess: it takes none of root's."""
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@pytest.fixture(scope="module")
+def grid_engine() -> Iterator[Env]:
+    """The environment of somebody who may submit jobs to a Grid Engine of this one machine."""
+    programs = "/usr/lib/gridengine"
+    if not all(os.path.exists(os.path.join(programs, name)) for name in ("sge_qmaster", "sge_execd", "qsub")):
+        pytest.skip("no Grid Engine: apt-get install gridengine-master gridengine-exec gridengine-client")
+    for needed in (ipp_engine(), os.path.join(HERE, "gridengine_testbed")):
+        if subprocess.run(["test", "-x", needed], **grid_user()).returncode != 0:
+            pytest.skip(f"Grid Engine runs no jobs of root's, and nobody else may run {needed}")
+    folder = tempfile.mkdtemp(prefix="ipp-sge-")
+    testbed = os.path.join(HERE, "gridengine_testbed")
+    token = os.urandom(16).hex()
+    env = user_env(folder, token)
+    if os.geteuid() == 0:
+        for name in (folder, env["IPYTHONDIR"], env["TMPDIR"]):
+            os.chown(name, NOBODY, NOBODY)
+    with no_leftovers(folder, token):
+        try:
+            # Not by run(): the daemons would keep its pipe open.
+            subprocess.run([testbed, "start", folder], env=env, timeout=60, check=True, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, cwd=folder, **grid_user())
+            lines = read(os.path.join(folder, "environment")).splitlines()
+            env.update(line.split("=", 1) for line in lines)
+            yield env
+        finally:
+            subprocess.run([testbed, "stop", folder], env=env, timeout=60, stdin=subprocess.DEVNULL, **grid_user())
+
+
+def grid_run(env: Env, *argv: str) -> str:
+    return run(*argv, env=env, cwd=os.path.dirname(env["IPYTHONDIR"]), **grid_user())
+
+
+def grid_submit(env: Env, *options: str) -> Job:
+    folder = os.path.dirname(env["IPYTHONDIR"])
+    number = grid_run(env, "qsub", "-terse", "-V", "-pe", "mpi", str(ENGINES + 2), *options, script_of("sge")).strip()
+
+    def alive() -> bool:
+        return re.search(rf"^ *{number} ", grid_run(env, "qstat"), re.MULTILINE) is not None
+
+    return Job("sge", number, env, os.path.join(folder, f"ipp-engine.o{number}"), alive)
+
+
+def grid_exit_status(env: Env, number: str) -> str:
+    """From the accounting, which is written a moment after the job has left."""
+    path = os.path.join(env["SGE_ROOT"], "default", "common", "accounting")
+    entry = procs.wait_until(
+        lambda: os.path.exists(path) and re.search(rf"^(?:[^:]*:){{5}}{number}:.*$", read(path), re.MULTILINE),
+        30, "accounting of the job")
+    assert isinstance(entry, re.Match)
+    return entry.group().split(":")[12]
+
+
+@ours
+@needs_openmpi
+@pytest.mark.limit(150)
+@pytest.mark.parametrize("end", ["qdel", "time limit"])
+def test_grid_engine_job(grid_engine: Env, end: str) -> None:
+    limited = ["-l", "h_rt=0:0:10"] if end == "time limit" else []
+    job = grid_submit(grid_engine, *limited)
+    job.use("JOB_ID", (lambda: None) if limited else functools.partial(grid_run, grid_engine, "qdel", job.number))
+    job.wait_ended()
+    assert grid_exit_status(grid_engine, job.number) == "0", read(job.log)
+
+
+@ours
+@needs_openmpi
+@pytest.mark.limit(150)
+def test_grid_engine_job_that_cannot_start(grid_engine: Env) -> None:
+    job = grid_submit(without_ipp_engine(grid_engine))
+    job.wait_ended()
+    assert NOT_IN_PATH in read(job.log)
+    assert grid_exit_status(grid_engine, job.number) == "127"
+
+
+@ours
+@needs_openmpi
+@pytest.mark.limit(150)
+def test_grid_engine_soft_limit_and_suspension_are_no_end(grid_engine: Env) -> None:
+    """Both are announced by SIGUSR1."""
+    job = grid_submit(grid_engine)
+    job.wait_ready()
+    shell = next(pid for pid in procs.marked(grid_engine[procs.MARK])
+                 if procs.program(pid) == "bash" and procs.environ_of(pid).get("JOB_ID") == job.number
+                 and "OMPI_COMM_WORLD_RANK" not in procs.environ_of(pid))
+    os.killpg(shell, signal.SIGUSR1)
+    job.use("JOB_ID", functools.partial(grid_run, grid_engine, "qdel", job.number))
+    job.wait_ended()
