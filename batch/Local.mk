@@ -1,4 +1,5 @@
 batchdir = $(pkgdatadir)/batch
 dist_batch_DATA = \
-    %reldir%/pbs/ipp-engine.pbs %reldir%/sge/ipp-engine.sge %reldir%/slurm/ipp-engine.sbatch
+    %reldir%/lsf/ipp-engine.lsf %reldir%/pbs/ipp-engine.pbs %reldir%/sge/ipp-engine.sge \
+    %reldir%/slurm/ipp-engine.sbatch
 EXTRA_DIST += .ci/run examples/seed_demo.py

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The job scripts that users copy, under a real Slurm and a real Grid Engine."""
+"""The job scripts that users copy, under a real Slurm, a real Grid Engine, and what looks like PBS and LSF."""
 from __future__ import annotations
 
 import contextlib
@@ -323,3 +323,82 @@ def test_grid_engine_soft_limit_and_suspension_are_no_end(grid_engine: Env) -> N
     os.killpg(shell, signal.SIGUSR1)
     job.use("JOB_ID", functools.partial(grid_run, grid_engine, "qdel", job.number))
     job.wait_ended()
+
+
+# ---- PBS and LSF: only an environment like theirs ----
+
+
+class Imitated(Job):
+    """The script as a batch system would run it: in a session of its own, with its variables and its list of slots."""
+
+    def __init__(self, system: str, folder: str, token: str, **changes: str) -> None:
+        env = user_env(folder, token)
+        slots = os.path.join(folder, "slots")
+        with open(slots, "w") as file:
+            file.write("localhost\n" * (ENGINES + 2))
+        # No batch system tells this mpirun that there are so many slots.
+        env["OMPI_MCA_rmaps_base_oversubscribe"] = "1"
+        env.update({"PBS_JOBID": "4711.server", "PBS_NODEFILE": slots, "PBS_O_WORKDIR": folder} if system == "pbs"
+                   else {"LSB_JOBID": "4711", "LSB_DJOB_HOSTFILE": slots})
+        tools = os.path.join(folder, "bin")
+        os.mkdir(tools)
+        with open(os.path.join(tools, "qstat"), "w") as file:
+            file.write("#!/bin/sh\necho '    Resource_List.walltime = 01:00:00'\n")
+        os.chmod(file.name, 0o755)
+        env["PATH"] += os.pathsep + tools
+        env.update(changes)
+        log = os.path.join(folder, "job.log")
+        self.token = token
+        with open(log, "w") as out:
+            self.shell = subprocess.Popen(["bash", script_of(system)], env=env, cwd=folder, stdin=subprocess.DEVNULL,
+                                          stdout=out, stderr=out, start_new_session=True)
+        super().__init__(system, "4711", env, log, lambda: self.shell.poll() is None)
+
+    def signal_script(self, number: int) -> None:
+        self.shell.send_signal(number)
+
+    def signal_all(self, number: int) -> None:
+        procs.kill_all(procs.marked(self.token), number)
+
+
+@pytest.fixture
+def imitate() -> Iterator[Callable[..., Imitated]]:
+    folder = tempfile.mkdtemp(prefix="ipp-batch-")
+    token = os.urandom(16).hex()
+    with no_leftovers(folder, token):
+        yield lambda system, **changes: Imitated(system, folder, token, **changes)
+
+
+@ours
+@needs_openmpi
+@pytest.mark.parametrize("system, variable", [("pbs", "PBS_JOBID"), ("lsf", "LSB_JOBID")])
+def test_script_is_asked_to_end(imitate: Callable[..., Imitated], system: str, variable: str) -> None:
+    job = imitate(system)
+    job.use(variable, lambda: job.signal_script(signal.SIGTERM))
+    job.wait_ended()
+    assert job.shell.returncode == 0, read(job.log)
+
+
+@ours
+@needs_openmpi
+@pytest.mark.parametrize("system, variable, number", [
+    ("pbs", "PBS_JOBID", signal.SIGTERM),
+    ("lsf", "LSB_JOBID", signal.SIGTERM),
+    ("lsf", "LSB_JOBID", signal.SIGINT),
+])
+def test_all_processes_are_asked_to_end(imitate: Callable[..., Imitated], system: str, variable: str,
+                                        number: int) -> None:
+    """As qdel and bkill do: also mpirun, which then gives the ranks little time."""
+    job = imitate(system)
+    job.use(variable, lambda: job.signal_all(number))
+    job.wait_ended()
+
+
+@ours
+@needs_openmpi
+@pytest.mark.parametrize("system", ["pbs", "lsf"])
+def test_script_that_cannot_start(imitate: Callable[..., Imitated], system: str) -> None:
+    job = imitate(system, PATH=os.environ["PATH"])
+    job.wait_ended()
+    assert NOT_IN_PATH in read(job.log)
+    assert job.shell.returncode == 127
