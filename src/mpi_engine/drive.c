@@ -17,7 +17,7 @@ struct drive {
     struct comm *comm;
     pthread_mutex_t wheel;
     atomic_bool wanted; /* by the main thread */
-    int timer_fd; /* readable when the comm thread shall try to take the wheel */
+    int timer_fd;       /* readable when the comm thread shall try to take the wheel */
     pthread_t comm_thread;
 };
 
@@ -43,8 +43,7 @@ static void *comm_thread(void *arg)
         await_timer(drive);
         if (pthread_mutex_trylock(&drive->wheel) != 0)
             continue; /* the main thread drives: it has nothing to run */
-        while (!comm_left(drive->comm) && !run_queue_awaited(queue) &&
-               !atomic_load(&drive->wanted))
+        while (!comm_left(drive->comm) && !run_queue_awaited(queue) && !atomic_load(&drive->wanted))
             comm_step(drive->comm);
         pthread_mutex_unlock(&drive->wheel);
         run_queue_wake(queue); /* only now: who wakes finds the wheel free */
