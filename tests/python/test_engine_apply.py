@@ -111,7 +111,7 @@ def test_error(engine):
     info = {"engine_uuid": "fake-uuid", "engine_id": 3, "method": "apply"}
     assert answer.content["engine_info"] == info
     assert "1 / 0" in answer.traceback and "Traceback (most recent call last)" in answer.traceback
-    assert "ippmpi" not in answer.traceback
+    assert "ippmpi/engine" not in answer.traceback
     (published,) = answer.of("error")
     assert published == {k: v for k, v in answer.content.items() if k != "status"}
 
@@ -120,7 +120,7 @@ def test_error_without_user_frames(engine):
     answer = engine.apply(len)
     assert answer.error[0] == "TypeError"
     assert "len() takes exactly one argument" in answer.traceback
-    assert "ippmpi" not in answer.traceback
+    assert "ippmpi/engine" not in answer.traceback
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError])
@@ -239,7 +239,7 @@ def test_instructions_of_another_python(engine):
 def test_arguments_of_another_python(engine):
     answer = engine.apply(len, Foreign(1, 2, 3))
     assert answer.error[0] == "PythonVersionError"
-    assert "ippmpi" not in answer.traceback
+    assert "ippmpi/engine" not in answer.traceback
 
 
 def test_pickle_of_another_python(engine):
