@@ -1,4 +1,9 @@
-# bench/run measures us beside ipyparallel; sched_bench (make bench/sched_bench) the scheduler alone.
+# bench/run measures us beside ipyparallel, with replay as a client that costs little; sched_bench
+# (make bench/sched_bench) measures the scheduler alone.
+noinst_PROGRAMS = bench/replay
+bench_replay_SOURCES = %reldir%/replay.c
+bench_replay_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
+bench_replay_LDADD = $(ZMQ_LIBS)
 EXTRA_PROGRAMS = bench/sched_bench
 bench_sched_bench_SOURCES = %reldir%/sched_bench.c
 bench_sched_bench_LDADD = libsched.la
