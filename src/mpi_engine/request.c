@@ -76,14 +76,15 @@ static json_t *engine_info(const struct engine *engine, const struct request *re
 static ipp_frame_t *reply_metadata(const struct engine *engine, const struct request *request,
                                    enum link_status status, ipp_frame_t *content)
 {
-    json_t *asked = wire_json_read(request->frames.at[FRAME_METADATA], NULL);
+    bool broadcast = request->envelope.flags & LINK_BROADCAST;
+    json_t *asked = broadcast ? wire_json_read(request->frames.at[FRAME_METADATA], NULL) : NULL;
     char now[IPP_DATE_LEN];
-    json_t *metadata = json_pack(
-        "{s:s, s:s, s:s, s:b, s:b, s:b, s:s}", "engine", engine->uuid, "status",
-        status_names[status], "started", request->started[0] ? request->started : ipp_date(now),
-        "dependencies_met", 1, "is_broadcast", (request->envelope.flags & LINK_BROADCAST) != 0,
-        "is_coalescing", (request->envelope.flags & LINK_COALESCING) != 0, "original_msg_id",
-        wire_json_string(asked, "original_msg_id", ""));
+    json_t *metadata = json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:s}", "engine", engine->uuid,
+                                 "status", status_names[status], "started",
+                                 request->started[0] ? request->started : ipp_date(now),
+                                 "dependencies_met", 1, "is_broadcast", broadcast, "is_coalescing",
+                                 (request->envelope.flags & LINK_COALESCING) != 0,
+                                 "original_msg_id", wire_json_string(asked, "original_msg_id", ""));
     json_decref(asked);
     if (status == LINK_ERROR) {
         json_t *error = content ? wire_json_read(content, NULL) : NULL;

@@ -303,7 +303,20 @@ static bool answer_for_absent(struct bridge *b, struct pending *p)
     return left > 0;
 }
 
-static void run_on_many(struct bridge *b, wire_msg_t *msg, const json_t *metadata,
+/* What engines are told: not the list of them all, which would make the work of each grow with their
+ * number. */
+static int broadcast_frames(ipp_frames_t *frames, wire_msg_t *msg, json_t *metadata)
+{
+    json_object_del(metadata, "targets");
+    ipp_frame_t *shorter = wire_json_frame(metadata);
+    if (!shorter)
+        return -1;
+    ipp_frame_unref(msg->metadata);
+    msg->metadata = shorter;
+    return request_frames(frames, msg);
+}
+
+static void run_on_many(struct bridge *b, wire_msg_t *msg, json_t *metadata,
                         const struct wire_op_info *op)
 {
     const json_t *targets = json_object_get(metadata, "targets");
@@ -316,7 +329,7 @@ static void run_on_many(struct bridge *b, wire_msg_t *msg, const json_t *metadat
     struct pending *p = pending_new(b, msg, WIRE_BROADCAST, op, engines, (size_t)count);
     ipp_frames_t frames = { 0 };
     free(engines);
-    if (!p || request_frames(&frames, msg) != 0) {
+    if (!p || broadcast_frames(&frames, msg, metadata) != 0) {
         ipp_frames_clear(&frames);
         if (p)
             pending_free(b, p);
