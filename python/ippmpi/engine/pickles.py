@@ -4,15 +4,30 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 import platform
 import sys
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Callable, Sequence
 
 from . import imports, light
 
 BUFFER_THRESHOLD = 1024  # bytes; these two are the defaults of a jupyter_client Session
 ITEM_THRESHOLD = 64
+
+_KNOWN_AT_MOST = 256
+_KNOWN_BYTES = 65536
+# Length of the rest of a pickle from the first instruction behind the protocol (2 bytes) and perhaps
+# a frame (9 bytes), where that instruction and the end are all of it: an integer of 1, 2 or 4 bytes,
+# a float, None, True, False.
+_FRAME = 0x95
+_NUMBERS = {ord("K"): 3, ord("M"): 4, ord("J"): 6, ord("G"): 10, ord("N"): 2, 0x88: 2, 0x89: 2}
+_PLAIN = {type(None), bool, int, float, complex, str}
+_CONSTANT = _PLAIN | {bytes, type}
+_known: dict[
+    bytes, Any
+] = {}  # plain functions as they came and canned, for clients that repeat them
+_canned: list[Any] = []  # functions that unpack has met so far, in order
 
 _CHECKED_AT_MOST = 512
 _checked: set[bytes] = set()
@@ -49,9 +64,13 @@ def unpack(buffers: Sequence[Any], namespace: dict[str, Any]) -> Call:
     Functions of the client's `__main__` get `namespace` as their globals. Raises
     PythonVersionError, ModuleNotFoundError in words, or whatever unpickling raises.
     """
-    unpack_apply_message = _serialize().unpack_apply_message
     try:
-        return unpack_apply_message(buffers, namespace, copy=False)
+        known = _known.get(bytes(buffers[0])) if buffers else None
+        if known is not None:
+            return _unpack_known(known, buffers, namespace)
+        call: Call = _serialize().unpack_apply_message(buffers, namespace, copy=False)
+        _remember(buffers[0], call[0])
+        return call
     except PythonVersionError as error:
         raise error.with_traceback(None)
     except (TypeError, ValueError) as error:
@@ -59,10 +78,69 @@ def unpack(buffers: Sequence[Any], namespace: dict[str, Any]) -> Call:
         if said.startswith(("code expected", "code()", "bad marshal", "unsupported pickle")):
             raise PythonVersionError(said) from None
         raise
+    finally:
+        _canned.clear()
+
+
+def _unpack_known(canned: Any, buffers: Sequence[Any], namespace: dict[str, Any]) -> Call:
+    """The same, without making the function's code again and in few steps: where many engines
+    share cores, each step is a walk through cold caches."""
+    info = pickle.loads(buffers[1])
+    left: Sequence[Any] = buffers[2:]
+    args, kwargs = [], {}
+    for _ in range(info["nargs"]):
+        value, left = _take(left, namespace)
+        args.append(value)
+    for key in info["kw_keys"]:
+        kwargs[key], left = _take(left, namespace)
+    return _function(canned, namespace), tuple(args), kwargs
+
+
+def _function(canned: Any, namespace: dict[str, Any]) -> Callable[..., Any]:
+    if not canned.module.startswith("__"):
+        return canned.get_object(namespace)  # type: ignore[no-any-return]
+    defaults = tuple(canned.defaults) if canned.defaults else None
+    function = FunctionType(canned.code, namespace, canned.__name__, defaults)
+    if canned.kwdefaults:
+        function.__kwdefaults__ = dict(canned.kwdefaults)
+    if canned.annotations:
+        function.__annotations__ = dict(canned.annotations)
+    return function
+
+
+def _take(buffers: Sequence[Any], namespace: dict[str, Any]) -> tuple[Any, Sequence[Any]]:
+    """The object that the first of the buffers begin with, and the buffers behind it."""
+    first = buffers[0]
+    start = 11 if len(first) > 11 and first[2] == _FRAME else 2
+    if len(first) > start and _NUMBERS.get(first[start]) == len(first) - start:
+        return pickle.loads(first), buffers[1:]
+    value, left = _serialize().deserialize_object(buffers, namespace)
+    return value, left
+
+
+def _remember(pickled: Any, function: Any) -> None:
+    """Functions are known again by their bytes, unless something in them could have changed."""
+    if not _canned or len(pickled) > _KNOWN_BYTES:
+        return
+    canned = _canned[0]
+    if canned.code is not getattr(function, "__code__", None) or canned.closure or canned.buffers:
+        return
+    values = [
+        *(canned.defaults or ()),
+        *(canned.kwdefaults or {}).values(),
+        *(canned.annotations or {}).values(),
+    ]
+    if any(type(value) not in _CONSTANT for value in values):
+        return
+    if len(_known) >= _KNOWN_AT_MOST:
+        _known.clear()
+    _known[bytes(pickled)] = canned
 
 
 def pack(result: Any) -> list[Any]:
     """`ipyparallel.serialize.serialize_object`: a pickle, then the large buffers out of band."""
+    if type(result) in _PLAIN:
+        return [pickle.dumps(result, pickle.DEFAULT_PROTOCOL)]
     return _serialize().serialize_object(
         result, buffer_threshold=BUFFER_THRESHOLD, item_threshold=ITEM_THRESHOLD
     )
@@ -95,6 +173,7 @@ def _canning(canning: ModuleType) -> None:
     later("ipyparallel.controller.dependency", "dependent", "ipyparallel.dependent")
 
     def get_object(self: Any, g: dict[str, Any] | None = None) -> Any:
+        _canned.append(self)
         light.ready_for(self.module, self.__name__)
         return original(self, g)
 
