@@ -33,6 +33,94 @@ def test_result(engine):
     assert engine.apply(len, "four").result == 4
 
 
+ANY_VALUE = [
+    *(
+        0,
+        255,
+        256,
+        65535,
+        65536,
+        -1,
+        2**31,
+        -(2**40),
+        2**100,
+        1.5,
+        1e300,
+        2j,
+        True,
+        False,
+        None,
+    ),
+    *(
+        "",
+        "K",
+        "text" * 1000,
+        b"",
+        b"\x80\x04K\x05.",
+        b"b" * 5000,
+        [],
+        [1, "two"],
+        (),
+        {},
+        {"k": [3.0]},
+    ),
+]
+
+
+@pytest.mark.parametrize("value", ANY_VALUE, ids=lambda value: repr(value)[:20])
+def test_a_function_that_comes_again(engine, value):
+    """The second time the function is known, and its arguments are taken another way."""
+
+    def echo(first: int, second: str = "default", *, third: object = None) -> object:
+        return first, second, third
+
+    for _ in range(3):
+        result = engine.apply(echo, value, third=value).result
+        assert result == (value, "default", value)
+        assert [type(part) for part in result] == [type(value), str, type(value)]
+        assert engine.apply(echo, value, value, third=1).result == (value, value, 1)
+
+    def give(value: object = 0) -> object:
+        return value
+
+    for _ in range(3):
+        result = engine.apply(give, value).result
+        assert result == value and type(result) is type(value)
+
+
+def test_known_functions_share_nothing(engine):
+    def collect(item, into=[]):  # noqa: B006
+        into.append(item)
+        return into
+
+    def keyword(*, into={}):  # noqa: B006
+        into[len(into)] = 1
+        return into
+
+    def annotated(x: int) -> int:
+        return x
+
+    def notes(function):
+        before = dict(function.__annotations__)
+        function.__annotations__["more"] = 1
+        return before
+
+    for _ in range(3):
+        assert engine.apply(collect, 1).result == [1]
+        assert engine.apply(keyword).result == {0: 1}
+        assert engine.apply(notes, annotated).result == {"x": int, "return": int}
+
+
+def test_more_functions_than_are_kept(engine):
+    made = []
+    for number in range(300):
+        names = {}
+        exec(f"def f(x=None): return {number}, x", {"__name__": "__main__"}, names)
+        made.append(names["f"])
+    for _ in range(2):
+        assert [engine.apply(f, 1).result for f in made] == [(n, 1) for n in range(300)]
+
+
 def test_globals_are_the_namespace(engine):
     def remember(value):
         global kept

@@ -303,8 +303,8 @@ static bool answer_for_absent(struct bridge *b, struct pending *p)
     return left > 0;
 }
 
-/* What engines are told: not the list of them all, which would make the work of each grow with their
- * number. */
+/* What engines are told: not the list of them all, which would make the work of each grow with
+ * their number. */
 static int broadcast_frames(ipp_frames_t *frames, wire_msg_t *msg, json_t *metadata)
 {
     json_object_del(metadata, "targets");
