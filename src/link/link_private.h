@@ -76,7 +76,7 @@ struct incoming {
     int in_flight;
     uint8_t *chunk_done; /* by chunk; NULL without bulk */
     size_t chunk_count, chunks_posted, chunks_complete;
-    int forward_to[TREE_DEGREE]; /* ranks that get it from here */
+    int forward_to[TREE_DEGREE_MAX]; /* ranks that get it from here */
     int forward_count;
 };
 
@@ -199,7 +199,7 @@ void multicast_resend_past(link_t *link, int lost);
 /* Sends `body` to the children of hops[0], this rank; their ranks go to `children`. Returns how
  * many. */
 int multicast_spread(link_t *link, struct body *body, const struct hop *hops, size_t hop_count,
-                     int children[TREE_DEGREE]);
+                     int children[TREE_DEGREE_MAX]);
 /* Numbers, keeps and sends a message to `ranks`. */
 int multicast_start(link_t *link, struct body *body, const int *ranks, size_t count);
 void multicast_forget_all(link_t *link);

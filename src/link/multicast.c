@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * One to many: each rank passes a message on to at most TREE_DEGREE others, and the origin keeps it
+ * One to many: each rank passes a message on to a few others, and the origin keeps it
  * until all have it. */
 #include <errno.h>
 #include <limits.h>
@@ -41,17 +41,22 @@ void multicast_settle(link_t *link)
     }
 }
 
-static bool below(size_t position, size_t top)
+static size_t degree_for(const struct body *body)
+{
+    return body->bulk_bytes > 0 ? TREE_DEGREE_BULK : TREE_DEGREE_SMALL;
+}
+
+static bool below(size_t position, size_t top, size_t degree)
 {
     while (position > top)
-        position = tree_parent(position);
+        position = tree_parent(position, degree);
     return position == top;
 }
 
 static void resend_below(link_t *link, const struct retained *r, size_t top)
 {
     for (size_t i = top + 1; i < r->hop_count; i++)
-        if (below(i, top) && !has_it(link, &r->hops[i], r->body->lane))
+        if (below(i, top, degree_for(r->body)) && !has_it(link, &r->hops[i], r->body->lane))
             outgoing_post(link, r->body, &r->hops[i], 1);
 }
 
@@ -65,13 +70,14 @@ void multicast_resend_past(link_t *link, int lost)
 }
 
 int multicast_spread(link_t *link, struct body *body, const struct hop *hops, size_t hop_count,
-                     int children[TREE_DEGREE])
+                     int children[TREE_DEGREE_MAX])
 {
     size_t *positions = link_calloc(hop_count, sizeof *positions);
     struct hop *subtree = link_calloc(hop_count, sizeof *subtree);
     int count = 0;
-    for (size_t child = 1; child <= TREE_DEGREE && child < hop_count; child++) {
-        size_t below_count = tree_subtree(child, hop_count, positions);
+    size_t degree = degree_for(body);
+    for (size_t child = 1; child <= degree && child < hop_count; child++) {
+        size_t below_count = tree_subtree(child, hop_count, degree, positions);
         for (size_t i = 0; i < below_count; i++)
             subtree[i] = hops[positions[i]];
         /* A dead child is no reason to stop: the origin resends to those below it. */
@@ -117,8 +123,8 @@ int multicast_start(link_t *link, struct body *body, const int *ranks, size_t co
     }
     size_t hop_count;
     struct hop *hops = number_hops(link, ranks, count, body->lane, &hop_count);
-    int children[TREE_DEGREE];
-    bool has_inner_ranks = hop_count > TREE_DEGREE + 1;
+    int children[TREE_DEGREE_MAX];
+    bool has_inner_ranks = hop_count > degree_for(body) + 1;
     body->acknowledge = has_inner_ranks;
     if (has_inner_ranks)
         retain(link, body, hops, hop_count);
