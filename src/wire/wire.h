@@ -22,10 +22,15 @@ enum wire_channel {
     WIRE_CONTROL,
     WIRE_IOPUB,
     WIRE_NOTIFICATION,
+    WIRE_PORTS, /* those above have a port each; those below are on the steering socket alone */
+    WIRE_ENGINES = WIRE_PORTS,
+    WIRE_SESSION,
+    WIRE_CHUNK,
+    WIRE_ACK,
     WIRE_CHANNELS
 };
 enum wire_destination { WIRE_TO_BRIDGE, WIRE_TO_RUN, WIRE_TO_CONTROL, WIRE_TO_ABSENT };
-enum wire_role { WIRE_ROLE_OBSERVER, WIRE_ROLE_OPERATOR };
+enum wire_role { WIRE_ROLE_OBSERVER, WIRE_ROLE_OPERATOR, WIRE_ROLE_OWNER };
 enum wire_op {
 #define IPP_OP(symbol, ...) WIRE_OP_##symbol,
 #include "wire/ops.def"
@@ -41,8 +46,15 @@ struct wire_op_info {
     const char *doc;
 };
 
-/* Key of a channel in the connection file ("registration", "mux", "task", ...). */
+/* Name of a channel, in the connection file and on the steering socket ("registration", "mux",
+ * "engines", ...). */
 const char *wire_channel_name(enum wire_channel channel);
+/* The channel of that name; -1 when there is none. `name` need not end with a NUL. */
+int wire_channel_find(const void *name, size_t size);
+/* "observer", "operator", "owner". */
+const char *wire_role_name(enum wire_role role);
+/* -1 for any other word. */
+int wire_role_find(const char *name);
 
 /* The row for `msg_type` on `channel`; NULL with errno ENOENT (nobody knows the type) or EPROTOTYPE
  * (known, but not on this channel). */
@@ -85,6 +97,16 @@ int wire_decode(wire_msg_t *msg, ipp_frames_t *frames, wire_signer_t *signer, ip
  * unchanged; errno EINVAL (no header) or ENOMEM. */
 int wire_encode(ipp_frames_t *out, const wire_msg_t *msg, const wire_signer_t *signer);
 
+/* ---- messages on ZeroMQ sockets ---- */
+
+/* Adds the next message's frames to `frames`; 1, or 0 when there is none. Large ones are not
+ * copied.
+ */
+int wire_socket_receive(void *socket, ipp_frames_t *frames);
+/* Sends and empties `frames`; never waits. -1: EHOSTUNREACH the peer (first frame) is gone, EAGAIN
+ * the queue is full, ENOMEM. */
+int wire_socket_send(void *socket, ipp_frames_t *frames);
+
 /* ---- JSON in frames ---- */
 
 /* A new reference to the object in `frame`; NULL with a text and errno EBADMSG when it is not one
@@ -115,17 +137,55 @@ char *wire_copy_id(const char *msg_id, const char *uuid);
  * msg_id in it, or a uuid not in UTF-8) or ENOMEM. */
 int wire_copy_rename(json_t *header, const char *uuid);
 
+/* ---- the head of a message on the steering socket (docs/protocol.md) ---- */
+
+#define WIRE_STEERING_PROTOCOL 1
+#define WIRE_HEAD_BYTES 32
+#define WIRE_TOKEN_LEN 32 /* hexadecimal digits */
+#define WIRE_Z85_LEN 40   /* a CURVE key */
+
+/* Limits of a session that both sides hold to. */
+#define WIRE_ACK_MESSAGES 64
+#define WIRE_ACK_BYTES ((size_t)1 << 20)
+#define WIRE_WINDOW_BYTES ((size_t)32 << 20) /* a client's unacknowledged requests */
+#define WIRE_CHUNK_BYTES ((size_t)4 << 20)
+#define WIRE_CHUNKED_BYTES ((size_t)8 << 20) /* larger buffers travel in chunks */
+
+enum wire_head_flags { WIRE_HEAD_LAST = 1, WIRE_HEAD_ERROR = 2, WIRE_HEAD_ABORTED = 4 };
+
+struct wire_head {
+    uint64_t sequence, acknowledged, request;
+    int32_t engine;
+    uint32_t flags;
+};
+
+/* NULL: ENOMEM. */
+ipp_frame_t *wire_head_frame(const struct wire_head *head);
+/* -1 when the frame has another size. */
+int wire_head_read(struct wire_head *head, ipp_frame_t *frame);
+
 /* ---- the connection file, as ipyparallel reads it, with keys of ours beside ---- */
 
+/* The steering socket, and the keys with which a client may speak to it. */
+struct wire_steering {
+    int protocol, port;
+    char *ipc; /* an endpoint for clients on the same host; "" when there is none */
+    char server_key[WIRE_Z85_LEN + 1], public_key[WIRE_Z85_LEN + 1], secret_key[WIRE_Z85_LEN + 1];
+};
+
 typedef struct wire_connection {
-    char *interface;          /* "tcp://127.0.0.1" */
-    char *location;           /* host name or address clients should come from */
-    char *key;                /* HMAC key */
-    char *cluster_id;         /* "" for the default cluster */
-    char *python;             /* "3.11.2" */
-    int ports[WIRE_CHANNELS]; /* by enum wire_channel */
-    int engines;              /* how many there were when the file was written */
-    long pid;                 /* the bridge's process */
+    char *interface;       /* "tcp://127.0.0.1" */
+    char *location;        /* host name or address clients should come from */
+    char *key;             /* HMAC key; NULL in an invitation */
+    char *cluster_id;      /* "" for the default cluster */
+    char *python;          /* "3.11.2" */
+    int ports[WIRE_PORTS]; /* by enum wire_channel; 0 in an invitation */
+    int engines;           /* how many there were when the file was written */
+    long pid;              /* the bridge's process */
+    struct wire_steering steering;
+    /* An invitation's; NULL in the owner's file. */
+    char *invited, *role;
+    char *expires; /* ISO date; NULL: never */
 } wire_connection_t;
 
 void wire_connection_clear(wire_connection_t *connection);

@@ -26,8 +26,14 @@ static wire_connection_t example(void)
                             .cluster_id = strdup("night"),
                             .python = strdup("3.11.2"),
                             .engines = 62,
-                            .pid = 4711 };
-    for (int i = 0; i < WIRE_CHANNELS; i++)
+                            .pid = 4711,
+                            .steering = { .protocol = WIRE_STEERING_PROTOCOL,
+                                          .port = 40100,
+                                          .ipc = strdup("ipc:///run/x/steering") } };
+    memset(c.steering.server_key, 's', WIRE_Z85_LEN);
+    memset(c.steering.public_key, 'p', WIRE_Z85_LEN);
+    memset(c.steering.secret_key, 'c', WIRE_Z85_LEN);
+    for (int i = 0; i < WIRE_PORTS; i++)
         c.ports[i] = 40000 + i;
     return c;
 }
@@ -171,6 +177,12 @@ START_TEST(write_refuses_what_no_client_could_use)
     check_not_written(&c, EINVAL, "UTF-8");
     c = good, c.pid = 0;
     check_not_written(&c, EINVAL, "pid");
+    c = good, c.steering.port = 0;
+    check_not_written(&c, EINVAL, "steering");
+    c = good, c.steering.secret_key[10] = 0;
+    check_not_written(&c, EINVAL, "steering");
+    c = good, c.invited = (char[]){ "bob" };
+    check_not_written(&c, EINVAL, "role");
     wire_connection_clear(&good);
 }
 END_TEST
@@ -190,8 +202,14 @@ START_TEST(read_gives_what_was_written)
     ck_assert_str_eq(c.python, "3.11.2");
     ck_assert_int_eq(c.engines, 62);
     ck_assert_int_eq(c.pid, 4711);
-    for (int i = 0; i < WIRE_CHANNELS; i++)
+    for (int i = 0; i < WIRE_PORTS; i++)
         ck_assert_int_eq(c.ports[i], 40000 + i);
+    ck_assert_int_eq(c.steering.protocol, WIRE_STEERING_PROTOCOL);
+    ck_assert_int_eq(c.steering.port, 40100);
+    ck_assert_str_eq(c.steering.ipc, "ipc:///run/x/steering");
+    ck_assert(c.steering.server_key[0] == 's' && c.steering.public_key[39] == 'p' &&
+              c.steering.secret_key[39] == 'c' && c.steering.secret_key[40] == 0);
+    ck_assert(!c.invited && !c.role && !c.expires);
     wire_connection_clear(&c);
     ck_assert_ptr_null(c.key);
     wire_connection_clear(&c);
@@ -208,6 +226,30 @@ START_TEST(read_takes_optional_strings_as_empty)
     ck_assert_int_eq(wire_connection_read(path, &c, NULL), 0);
     ck_assert_str_eq(c.cluster_id, "");
     ck_assert_str_eq(c.python, "");
+    wire_connection_clear(&c);
+}
+END_TEST
+
+START_TEST(an_invitation_has_no_key_and_no_ports)
+{
+    wire_connection_t c = example();
+    free(c.key);
+    c.key = NULL;
+    memset(c.ports, 0, sizeof c.ports);
+    c.invited = strdup("bob");
+    c.role = strdup("observer");
+    c.expires = strdup("2026-01-31T12:00:00Z");
+    ipp_err_t err = { "" };
+    ck_assert_msg(wire_connection_write(path, &c, &err) == 0, "%s", err.text);
+    json_t *file = json_load_file(path, 0, NULL);
+    ck_assert(!json_object_get(file, "key") && !json_object_get(file, "mux"));
+    json_decref(file);
+    ck_assert_msg(wire_connection_read(path, &c, &err) == 0, "%s", err.text);
+    ck_assert_ptr_null(c.key);
+    ck_assert_str_eq(c.invited, "bob");
+    ck_assert_str_eq(c.role, "observer");
+    ck_assert_str_eq(c.expires, "2026-01-31T12:00:00Z");
+    ck_assert_int_eq(c.steering.port, 40100);
     wire_connection_clear(&c);
 }
 END_TEST
@@ -273,7 +315,7 @@ START_TEST(read_names_the_key_at_fault)
         check_key(false, strings[i], NULL);
         check_key(false, strings[i], json_integer(1));
     }
-    for (unsigned i = 0; i < WIRE_CHANNELS; i++) {
+    for (unsigned i = 0; i < WIRE_PORTS; i++) {
         const char *name = wire_channel_name((enum wire_channel)i);
         check_key(false, name, NULL);
         check_key(false, name, json_integer(0));
@@ -292,6 +334,8 @@ START_TEST(read_names_the_key_at_fault)
     check_key(true, "engines", json_integer(-1));
     check_key(true, "cluster_id", json_null());
     check_key(true, "python", NULL);
+    check_key(true, "steering", NULL);
+    check_key(true, "steering", json_array());
 }
 END_TEST
 
@@ -310,6 +354,7 @@ int main(void)
     tcase_add_checked_fixture(reads, setup, unit_remove_folder);
     tcase_add_test(reads, read_gives_what_was_written);
     tcase_add_test(reads, read_takes_optional_strings_as_empty);
+    tcase_add_test(reads, an_invitation_has_no_key_and_no_ports);
     tcase_add_test(reads, read_says_what_the_file_system_said);
     tcase_add_test(reads, read_refuses_what_is_no_object);
     tcase_add_test(reads, read_names_the_key_at_fault);

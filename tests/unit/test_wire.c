@@ -23,7 +23,46 @@ START_TEST(op_is_found_by_channel_and_type)
     ck_assert_str_eq(op->reply, "apply_reply");
     ck_assert_int_eq(op->destination, WIRE_TO_RUN);
     ck_assert_int_eq(op->role, WIRE_ROLE_OPERATOR);
-    ck_assert_uint_eq(op->channels, 1u << WIRE_MUX | 1u << WIRE_TASK | 1u << WIRE_BROADCAST);
+    ck_assert_uint_eq(op->channels,
+                      1u << WIRE_MUX | 1u << WIRE_TASK | 1u << WIRE_BROADCAST | 1u << WIRE_ENGINES);
+}
+END_TEST
+
+START_TEST(channels_and_roles_are_found_by_name)
+{
+    for (int c = 0; c < WIRE_CHANNELS; c++) {
+        const char *name = wire_channel_name((enum wire_channel)c);
+        ck_assert_int_eq(wire_channel_find(name, strlen(name)), c);
+    }
+    ck_assert_int_eq(wire_channel_find("engine", 6), -1);
+    ck_assert_int_eq(wire_channel_find("", 0), -1);
+    ck_assert_int_eq(wire_role_find("operator"), WIRE_ROLE_OPERATOR);
+    ck_assert_str_eq(wire_role_name(WIRE_ROLE_OWNER), "owner");
+    ck_assert_int_eq(wire_role_find("Owner"), -1);
+}
+END_TEST
+
+START_TEST(head_is_32_bytes_in_little_endian_order)
+{
+    const struct wire_head head = { .sequence = 0x0102030405060708,
+                                    .acknowledged = 2,
+                                    .request = UINT64_MAX,
+                                    .engine = -1,
+                                    .flags = WIRE_HEAD_LAST | WIRE_HEAD_ABORTED };
+    static const unsigned char expected[WIRE_HEAD_BYTES] = {
+        8,    7,    6,    5,    4,    3,    2,    1,    2,    0,    0,    0,    0, 0, 0, 0,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 5, 0, 0, 0
+    };
+    struct wire_head back;
+    ipp_frame_t *frame = wire_head_frame(&head), *longer = ipp_frame_alloc(WIRE_HEAD_BYTES + 1);
+    ck_assert(ipp_frame_equals(frame, expected, sizeof expected));
+    ck_assert_int_eq(wire_head_read(&back, frame), 0);
+    ck_assert(back.sequence == head.sequence && back.acknowledged == 2 &&
+              back.request == UINT64_MAX && back.engine == -1 && back.flags == head.flags);
+    ck_assert_int_eq(wire_head_read(&back, longer), -1);
+    ck_assert_int_eq(errno, EBADMSG);
+    ipp_frame_unref(frame);
+    ipp_frame_unref(longer);
 }
 END_TEST
 
@@ -88,7 +127,7 @@ static char *read_text(const char *name)
 static void documented_row(const struct wire_op_info *op, char *row, size_t size)
 {
     static const char *const destinations[] = { "bridge", "run queue", "comm thread", "absent" };
-    static const char *const roles[] = { "observer", "operator" };
+    static const char *const roles[] = { "observer", "operator", "owner" };
     char channels[100] = "";
     for (unsigned c = 0; c < WIRE_CHANNELS; c++)
         if (op->channels & 1u << c)
@@ -720,6 +759,8 @@ static TCase *operations_case(void)
     tcase_add_test(test, op_is_found_by_channel_and_type);
     tcase_add_test(test, op_of_one_name_on_two_channels_is_two_ops);
     tcase_add_test(test, op_unknown_and_misplaced_differ);
+    tcase_add_test(test, channels_and_roles_are_found_by_name);
+    tcase_add_test(test, head_is_32_bytes_in_little_endian_order);
     tcase_add_test(test, op_table_is_sound);
     tcase_add_test(test, op_table_stands_in_the_protocol_document);
     return test;

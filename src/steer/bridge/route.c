@@ -93,7 +93,7 @@ static void take_subscriptions(struct bridge *b)
 
 void route_messages(struct bridge *b, unsigned ready)
 {
-    for (int channel = 0; channel < WIRE_CHANNELS; channel++) {
+    for (int channel = 0; channel < WIRE_PORTS; channel++) {
         ipp_frames_t frames = { 0 };
         if (channel == WIRE_IOPUB && (ready & 1u << channel))
             take_subscriptions(b);

@@ -9,8 +9,6 @@
 #include <unistd.h>
 #include <zmq.h>
 
-/* Smaller frames are copied: two allocations of ZeroMQ's own cost more. */
-#define COPY_BYTES 4096
 /* Messages that may wait for one slow subscriber of iopub or notification before it loses some. */
 #define PUBLISH_QUEUE 10000
 /* A client's host that fell silent is asked after IDLE s, then each INTERVAL s; with PROBES of them
@@ -22,7 +20,7 @@
 
 struct sockets {
     void *context;
-    void *at[WIRE_CHANNELS];
+    void *at[WIRE_PORTS];
 };
 
 static bool publishes(int channel)
@@ -90,14 +88,14 @@ static int bind_channel(sockets_t *s, int channel, const char *ip, int *port, ip
     return 0;
 }
 
-sockets_t *sockets_open(const char *ip, int ports[WIRE_CHANNELS], ipp_err_t *err)
+sockets_t *sockets_open(const char *ip, int ports[WIRE_PORTS], ipp_err_t *err)
 {
     sockets_t *s = calloc(1, sizeof *s);
     if (!s || !(s->context = zmq_ctx_new())) {
         ipp_err(err, ENOMEM, "no memory for sockets");
         goto error;
     }
-    for (int channel = 0; channel < WIRE_CHANNELS; channel++)
+    for (int channel = 0; channel < WIRE_PORTS; channel++)
         if (bind_channel(s, channel, ip, &ports[channel], err) < 0)
             goto error;
     return s;
@@ -111,7 +109,7 @@ void sockets_close(sockets_t *s, int linger_ms)
     if (!s)
         return;
     int saved_errno = errno;
-    for (int channel = 0; channel < WIRE_CHANNELS; channel++)
+    for (int channel = 0; channel < WIRE_PORTS; channel++)
         if (s->at[channel]) {
             set_int(s->at[channel], ZMQ_LINGER, linger_ms);
             zmq_close(s->at[channel]);
@@ -124,9 +122,9 @@ void sockets_close(sockets_t *s, int linger_ms)
 
 unsigned sockets_poll(sockets_t *s, int fd, int timeout_ms)
 {
-    zmq_pollitem_t items[WIRE_CHANNELS + 1];
-    int count = 0, channels[WIRE_CHANNELS];
-    for (int channel = 0; channel < WIRE_CHANNELS; channel++) {
+    zmq_pollitem_t items[WIRE_PORTS + 1];
+    int count = 0, channels[WIRE_PORTS];
+    for (int channel = 0; channel < WIRE_PORTS; channel++) {
         if (channel == WIRE_NOTIFICATION) /* nothing comes in there */
             continue;
         channels[count] = channel;
@@ -141,98 +139,12 @@ unsigned sockets_poll(sockets_t *s, int fd, int timeout_ms)
     return ready;
 }
 
-static void free_message(void *data, void *arg)
-{
-    (void)data;
-    zmq_msg_close(arg);
-    free(arg);
-}
-
-/* A frame of a message part; takes the part. NULL: ENOMEM. */
-static ipp_frame_t *frame_of(zmq_msg_t *part)
-{
-    size_t size = zmq_msg_size(part);
-    if (size <= COPY_BYTES) {
-        ipp_frame_t *frame = ipp_frame_copy(zmq_msg_data(part), size);
-        zmq_msg_close(part);
-        return frame;
-    }
-    zmq_msg_t *kept = malloc(sizeof *kept);
-    if (!kept) {
-        zmq_msg_close(part);
-        return NULL;
-    }
-    zmq_msg_init(kept);
-    zmq_msg_move(kept, part);
-    zmq_msg_close(part);
-    ipp_frame_t *frame = ipp_frame_adopt(zmq_msg_data(kept), size, free_message, kept);
-    if (!frame)
-        free_message(NULL, kept);
-    return frame;
-}
-
 int sockets_receive(sockets_t *s, enum wire_channel channel, ipp_frames_t *frames)
 {
-    bool more = true, whole = true;
-    for (bool first = true; more; first = false) {
-        zmq_msg_t part;
-        zmq_msg_init(&part);
-        if (zmq_msg_recv(&part, s->at[channel], ZMQ_DONTWAIT) < 0) {
-            zmq_msg_close(&part);
-            if (!first)
-                ipp_log(IPP_LOG_ERROR, "a message broke off: %s", zmq_strerror(errno));
-            return 0;
-        }
-        more = zmq_msg_more(&part);
-        whole &= ipp_frames_push(frames, frame_of(&part)) == 0;
-    }
-    if (!whole) { /* no memory for some of it: the rest is of no use */
-        ipp_log(IPP_LOG_ERROR, "a message is dropped: no memory");
-        ipp_frames_clear(frames);
-        return sockets_receive(s, channel, frames);
-    }
-    return 1;
-}
-
-static void unref_frame(void *data, void *frame)
-{
-    (void)data;
-    ipp_frame_unref(frame);
-}
-
-static int message_of(zmq_msg_t *part, ipp_frame_t *frame)
-{
-    size_t size = ipp_frame_size(frame);
-    if (size > COPY_BYTES) {
-        if (zmq_msg_init_data(part, ipp_frame_data(frame), size, unref_frame,
-                              ipp_frame_ref(frame)) == 0)
-            return 0;
-        ipp_frame_unref(frame);
-        return -1;
-    }
-    if (zmq_msg_init_size(part, size) < 0)
-        return -1;
-    memcpy(zmq_msg_data(part), ipp_frame_data(frame), size);
-    return 0;
+    return wire_socket_receive(s->at[channel], frames);
 }
 
 int sockets_send(sockets_t *s, enum wire_channel channel, ipp_frames_t *frames)
 {
-    int result = 0;
-    for (size_t i = 0; i < frames->count && result == 0; i++) {
-        zmq_msg_t part;
-        int flags = ZMQ_DONTWAIT | (i + 1 < frames->count ? ZMQ_SNDMORE : 0);
-        if (message_of(&part, frames->at[i]) < 0) {
-            result = -1;
-        } else if (zmq_msg_send(&part, s->at[channel], flags) < 0) {
-            int saved_errno = errno;
-            zmq_msg_close(&part);
-            errno = saved_errno;
-            result = -1;
-        }
-    }
-    int saved_errno = errno;
-    ipp_frames_clear(frames);
-    errno = saved_errno;
-    return result;
+    return wire_socket_send(s->at[channel], frames);
 }

@@ -10,7 +10,7 @@
 typedef struct sockets sockets_t;
 
 /* Binds all on `ip` at free ports, which go to `ports`. NULL with a text that names the address. */
-sockets_t *sockets_open(const char *ip, int ports[WIRE_CHANNELS], ipp_err_t *err);
+sockets_t *sockets_open(const char *ip, int ports[WIRE_PORTS], ipp_err_t *err);
 /* Waits up to linger_ms for what is still to be sent. NULL is fine. */
 void sockets_close(sockets_t *sockets, int linger_ms);
 
