@@ -38,6 +38,10 @@ enum link_kind {
                   now */
     LINK_STOPPED, /* any to bridge: ready to leave MPI */
     LINK_LEAVE,   /* bridge to all: leave MPI now, value 1 by MPI_Finalize, 0 without */
+    LINK_CHUNK, /* bridge to engines: part of transfer `request`; frames: struct link_chunk, bytes.
+                   Without frames: forget the transfer */
+    LINK_PARTIAL, /* engine to engine: a value of reduce request `request`; value: enum link_status;
+                     frames: content, buffers */
 };
 
 enum link_status { LINK_OK, LINK_ERROR, LINK_ABORTED };
@@ -48,6 +52,7 @@ enum link_flags {
         2, /* LINK_REQUEST: one of many copies: the engine gives it a msg_id of its own */
     LINK_COALESCING =
         4, /* LINK_REQUEST, with LINK_BROADCAST: answers are put together, msg_id stays */
+    LINK_TRANSFER = 8, /* LINK_REQUEST: frame 0 is struct link_transfer, the request follows */
 };
 
 /* After LINK_STOP a rank waits so long for LINK_LEAVE, then goes without: the bridge may have died
@@ -58,6 +63,17 @@ struct link_task {
     int64_t timeout_ms;
     int32_t retries, target_count;
     int32_t targets[]; /* engine ids; none: any */
+};
+
+/* The bytes at `offset` of a transfer of `total`. */
+struct link_chunk {
+    uint64_t total, offset;
+};
+
+/* A transfer's bytes are `count` further buffers of the request. */
+struct link_transfer {
+    uint64_t number, count;
+    uint64_t sizes[];
 };
 
 struct link_queued {
