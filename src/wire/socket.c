@@ -3,6 +3,7 @@
 #include "wire/wire.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -40,7 +41,13 @@ static ipp_frame_t *frame_of(zmq_msg_t *part)
     return frame;
 }
 
-int wire_socket_receive(void *socket, ipp_frames_t *frames)
+static void read_user(zmq_msg_t *part, char user[WIRE_Z85_LEN + 1])
+{
+    const char *id = zmq_msg_gets(part, "User-Id");
+    snprintf(user, WIRE_Z85_LEN + 1, "%s", id ? id : "");
+}
+
+int wire_socket_receive(void *socket, ipp_frames_t *frames, char user[WIRE_Z85_LEN + 1])
 {
     bool more = true, whole = true;
     for (bool first = true; more; first = false) {
@@ -53,12 +60,14 @@ int wire_socket_receive(void *socket, ipp_frames_t *frames)
             return 0;
         }
         more = zmq_msg_more(&part);
+        if (first && user)
+            read_user(&part, user);
         whole &= ipp_frames_push(frames, frame_of(&part)) == 0;
     }
     if (!whole) { /* no memory for some of it: the rest is of no use */
         ipp_log(IPP_LOG_ERROR, "a message is dropped: no memory");
         ipp_frames_clear(frames);
-        return wire_socket_receive(socket, frames);
+        return wire_socket_receive(socket, frames, user);
     }
     return 1;
 }

@@ -97,12 +97,38 @@ int wire_decode(wire_msg_t *msg, ipp_frames_t *frames, wire_signer_t *signer, ip
  * unchanged; errno EINVAL (no header) or ENOMEM. */
 int wire_encode(ipp_frames_t *out, const wire_msg_t *msg, const wire_signer_t *signer);
 
+/* ---- the head of a message on the steering socket (docs/protocol.md) ---- */
+
+#define WIRE_STEERING_PROTOCOL 1
+#define WIRE_HEAD_BYTES 32
+#define WIRE_TOKEN_LEN 32 /* hexadecimal digits */
+#define WIRE_Z85_LEN 40   /* a CURVE key */
+
+/* Limits of a session that both sides hold to. */
+#define WIRE_ACK_MESSAGES 64
+#define WIRE_ACK_BYTES ((size_t)1 << 20)
+#define WIRE_WINDOW_BYTES ((size_t)32 << 20) /* a client's unacknowledged requests */
+#define WIRE_CHUNK_BYTES ((size_t)4 << 20)
+#define WIRE_CHUNKED_BYTES ((size_t)8 << 20) /* larger buffers travel in chunks */
+
+enum wire_head_flags { WIRE_HEAD_LAST = 1, WIRE_HEAD_ERROR = 2, WIRE_HEAD_ABORTED = 4 };
+
+struct wire_head {
+    uint64_t sequence, acknowledged, request;
+    int32_t engine;
+    uint32_t flags;
+};
+
+/* NULL: ENOMEM. */
+ipp_frame_t *wire_head_frame(const struct wire_head *head);
+/* -1 when the frame has another size. */
+int wire_head_read(struct wire_head *head, ipp_frame_t *frame);
+
 /* ---- messages on ZeroMQ sockets ---- */
 
 /* Adds the next message's frames to `frames`; 1, or 0 when there is none. Large ones are not
- * copied.
- */
-int wire_socket_receive(void *socket, ipp_frames_t *frames);
+ * copied. `user` (may be NULL) gets the name that ZAP gave the sender, "" without one. */
+int wire_socket_receive(void *socket, ipp_frames_t *frames, char user[WIRE_Z85_LEN + 1]);
 /* Sends and empties `frames`; never waits. -1: EHOSTUNREACH the peer (first frame) is gone, EAGAIN
  * the queue is full, ENOMEM. */
 int wire_socket_send(void *socket, ipp_frames_t *frames);
@@ -136,33 +162,6 @@ char *wire_copy_id(const char *msg_id, const char *uuid);
 /* Gives the header of a broadcast the msg_id of that copy. -1, unchanged, with errno EINVAL (no
  * msg_id in it, or a uuid not in UTF-8) or ENOMEM. */
 int wire_copy_rename(json_t *header, const char *uuid);
-
-/* ---- the head of a message on the steering socket (docs/protocol.md) ---- */
-
-#define WIRE_STEERING_PROTOCOL 1
-#define WIRE_HEAD_BYTES 32
-#define WIRE_TOKEN_LEN 32 /* hexadecimal digits */
-#define WIRE_Z85_LEN 40   /* a CURVE key */
-
-/* Limits of a session that both sides hold to. */
-#define WIRE_ACK_MESSAGES 64
-#define WIRE_ACK_BYTES ((size_t)1 << 20)
-#define WIRE_WINDOW_BYTES ((size_t)32 << 20) /* a client's unacknowledged requests */
-#define WIRE_CHUNK_BYTES ((size_t)4 << 20)
-#define WIRE_CHUNKED_BYTES ((size_t)8 << 20) /* larger buffers travel in chunks */
-
-enum wire_head_flags { WIRE_HEAD_LAST = 1, WIRE_HEAD_ERROR = 2, WIRE_HEAD_ABORTED = 4 };
-
-struct wire_head {
-    uint64_t sequence, acknowledged, request;
-    int32_t engine;
-    uint32_t flags;
-};
-
-/* NULL: ENOMEM. */
-ipp_frame_t *wire_head_frame(const struct wire_head *head);
-/* -1 when the frame has another size. */
-int wire_head_read(struct wire_head *head, ipp_frame_t *frame);
 
 /* ---- the connection file, as ipyparallel reads it, with keys of ours beside ---- */
 

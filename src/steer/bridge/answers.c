@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * What goes back to clients: replies of engines, replies of the bridge's own, and the idle status
  * owed for each. */
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,74 +8,32 @@
 
 #include "steer/bridge/bridge_private.h"
 
-enum { ANSWER_HEADER, ANSWER_PARENT, ANSWER_METADATA, ANSWER_CONTENT, ANSWER_BUFFERS };
+enum { ANSWER_HEADER, ANSWER_PARENT };
 
-/* Signs [header parent metadata content buffers...] for `first` (a client's identity or a topic)
- * and sends it. */
-void answer_send(struct bridge *b, enum wire_channel channel, ipp_frame_t *first,
-                 ipp_frames_t *frames)
+/* One answer from `engine` (-1: the bridge itself), and whether it is the last to its request. */
+static void answer_send(struct bridge *b, const struct origin *to, int engine,
+                        enum link_status status, bool last, ipp_frames_t *frames)
 {
-    wire_msg_t msg = { .header = frames->at[ANSWER_HEADER],
-                       .parent = frames->at[ANSWER_PARENT],
-                       .metadata = frames->at[ANSWER_METADATA],
-                       .content = frames->at[ANSWER_CONTENT] };
-    ipp_frames_t out = { 0 };
-    bool bad = ipp_frames_push(&msg.identities, ipp_frame_ref(first)) < 0 ||
-               ipp_frames_share(&msg.buffers, frames, ANSWER_BUFFERS) < 0 ||
-               wire_encode(&out, &msg, b->signer) < 0 ||
-               sockets_send(b->sockets, channel, &out) < 0;
-    if (bad && errno == EHOSTUNREACH)
-        ipp_log(IPP_LOG_DEBUG, "an answer is dropped: its client is gone");
-    else if (bad)
-        ipp_log(IPP_LOG_ERROR, "an answer cannot be sent: %s", strerror(errno));
-    ipp_frames_clear(&out);
-    ipp_frames_clear(&msg.identities);
-    ipp_frames_clear(&msg.buffers);
+    if (to->session)
+        session_answer(b, to, engine, status, last, frames);
+    else if (to->client)
+        send_signed(b, to->channel, to->client, frames);
     ipp_frames_clear(frames);
 }
 
-/* Takes metadata and content; a frame that could not be made leaves the list short, and nothing is
- * sent. */
-static bool compose(struct bridge *b, ipp_frames_t *frames, const char *msg_type,
-                    ipp_frame_t *parent, json_t *metadata, json_t *content)
+/* Who has asked by ipyparallel's sockets waits for it after each answer. */
+static void answer_idle(struct bridge *b, const struct origin *to, int engine, ipp_frame_t *parent)
 {
-    int bad = ipp_frames_push(frames, wire_header_frame(msg_type, b->uuid));
-    bad |= parent ? ipp_frames_push(frames, ipp_frame_ref(parent))
-                  : ipp_frames_push_copy(frames, "{}", 2);
-    bad |= ipp_frames_push(frames, wire_json_frame_new(metadata));
-    bad |= ipp_frames_push(frames, wire_json_frame_new(content));
-    if (!bad)
-        return true;
-    ipp_log(IPP_LOG_ERROR, "a %s cannot be made: %s", msg_type, strerror(errno));
-    ipp_frames_clear(frames);
-    return false;
+    if (!to->session && to->client)
+        publish_idle(b, engine, parent);
 }
 
-static void send_published(struct bridge *b, enum wire_channel channel, ipp_frame_t *topic,
-                           ipp_frames_t *frames)
+static enum link_status status_of(const json_t *content)
 {
-    if (channel == WIRE_IOPUB)
-        gate_publish(b, topic, frames);
-    else
-        answer_send(b, channel, topic, frames);
-}
-
-void publish(struct bridge *b, enum wire_channel channel, const char *topic, const char *msg_type,
-             ipp_frame_t *parent, json_t *content)
-{
-    ipp_frames_t frames = { 0 };
-    ipp_frame_t *topic_frame = ipp_frame_copy(topic, strlen(topic));
-    if (compose(b, &frames, msg_type, parent, json_object(), content) && topic_frame)
-        send_published(b, channel, topic_frame, &frames);
-    ipp_frames_clear(&frames);
-    ipp_frame_unref(topic_frame);
-}
-
-static void publish_idle(struct bridge *b, int engine, ipp_frame_t *parent)
-{
-    char topic[64];
-    snprintf(topic, sizeof topic, "engine.%d.status", engine);
-    publish(b, WIRE_IOPUB, topic, "status", parent, json_pack("{s:s}", "execution_state", "idle"));
+    const char *status = wire_json_string(content, "status", "ok");
+    return strcmp(status, "ok") == 0        ? LINK_OK
+           : strcmp(status, "aborted") == 0 ? LINK_ABORTED
+                                            : LINK_ERROR;
 }
 
 /* A client's own words may be cut inside a character, or be no UTF-8 at all. */
@@ -103,17 +60,18 @@ static json_t *error_content(const char *ename, const char *text)
     return content;
 }
 
-void answer_own(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
+void answer_own(struct bridge *b, const struct origin *to, const wire_msg_t *asked,
                 const char *msg_type, json_t *content)
 {
     ipp_frames_t frames = { 0 };
+    enum link_status status = status_of(content);
     json_t *metadata = json_pack("{s:s}", "status", wire_json_string(content, "status", "ok"));
     if (compose(b, &frames, msg_type, asked->header, metadata, content))
-        answer_send(b, channel, asked->identities.at[0], &frames);
+        answer_send(b, to, ANY_ENGINE, status, true, &frames);
 }
 
-static void refuse_copy(struct bridge *b, const wire_msg_t *asked, const char *uuid,
-                        const char *msg_type, json_t *content)
+static void refuse_copy(struct bridge *b, const struct origin *to, const wire_msg_t *asked,
+                        const char *uuid, const char *msg_type, json_t *content)
 {
     json_t *header = json_copy(asked->header_json);
     const char *original = wire_json_string(header, "msg_id", "");
@@ -124,21 +82,21 @@ static void refuse_copy(struct bridge *b, const wire_msg_t *asked, const char *u
     ipp_frame_t *parent = wire_json_frame_new(header);
     ipp_frames_t frames = { 0 };
     if (compose(b, &frames, msg_type, parent, metadata, json_incref(content)))
-        answer_send(b, WIRE_BROADCAST, asked->identities.at[0], &frames);
-    publish_idle(b, ANY_ENGINE, parent);
+        answer_send(b, to, ANY_ENGINE, LINK_ERROR, false, &frames);
+    answer_idle(b, to, ANY_ENGINE, parent);
     ipp_frame_unref(parent);
 }
 
 /* False when no copy can be known. */
-static bool refuse_copies(struct bridge *b, const wire_msg_t *asked, const char *msg_type,
-                          json_t *content)
+static bool refuse_copies(struct bridge *b, const struct origin *to, const wire_msg_t *asked,
+                          const char *msg_type, json_t *content)
 {
     json_t *metadata = wire_json_read(asked->metadata, NULL);
     json_t *names = copies_awaited(metadata), *unused;
     const char *uuid;
     json_object_foreach(names, uuid, unused)
     {
-        refuse_copy(b, asked, uuid, msg_type, content);
+        refuse_copy(b, to, asked, uuid, msg_type, content);
     }
     bool known = json_object_size(names) > 0;
     json_decref(names);
@@ -146,7 +104,7 @@ static bool refuse_copies(struct bridge *b, const wire_msg_t *asked, const char 
     return known;
 }
 
-void answer_error(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
+void answer_error(struct bridge *b, const struct origin *to, const wire_msg_t *asked,
                   const char *msg_type, const char *ename, const char *format, ...)
 {
     char text[512];
@@ -155,19 +113,19 @@ void answer_error(struct bridge *b, enum wire_channel channel, const wire_msg_t 
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     json_t *content = error_content(ename, text);
-    if (channel != WIRE_BROADCAST || !refuse_copies(b, asked, msg_type, content)) {
-        answer_own(b, channel, asked, msg_type, json_incref(content));
-        if (channel != WIRE_QUERY && channel != WIRE_CONTROL)
-            publish_idle(b, ANY_ENGINE, asked->header);
+    if (to->channel != WIRE_BROADCAST || !refuse_copies(b, to, asked, msg_type, content)) {
+        answer_own(b, to, asked, msg_type, json_incref(content));
+        if (to->channel != WIRE_QUERY && to->channel != WIRE_CONTROL)
+            answer_idle(b, to, ANY_ENGINE, asked->header);
     }
     json_decref(content);
 }
 
-void answer_aborted(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
+void answer_aborted(struct bridge *b, const struct origin *to, const wire_msg_t *asked,
                     const struct wire_op_info *op)
 {
-    answer_own(b, channel, asked, op->reply, json_pack("{s:s}", "status", "aborted"));
-    publish_idle(b, ANY_ENGINE, asked->header);
+    answer_own(b, to, asked, op->reply, json_pack("{s:s}", "status", "aborted"));
+    answer_idle(b, to, ANY_ENGINE, asked->header);
 }
 
 /* ---- answers of engines ---- */
@@ -175,6 +133,12 @@ void answer_aborted(struct bridge *b, enum wire_channel channel, const wire_msg_
 static bool owes_idle(const struct pending *p)
 {
     return p->op->destination == WIRE_TO_RUN;
+}
+
+/* A session gets each engine's answer as it comes. */
+static bool answers_together(const struct pending *p)
+{
+    return (p->flags & LINK_COALESCING) && p->from.channel == WIRE_BROADCAST;
 }
 
 /* The one answer to all parts. */
@@ -185,8 +149,8 @@ static void answer_together(struct bridge *b, struct pending *p)
         compose(b, &merged, p->op->reply, p->header, json_pack("{s:s}", "status", "error"),
                 error_content("MemoryError",
                               "the bridge has no memory to put the engines' answers together")))
-        answer_send(b, p->channel, p->client, &merged);
-    publish_idle(b, ANY_ENGINE, p->header);
+        answer_send(b, &p->from, ANY_ENGINE, LINK_OK, true, &merged);
+    answer_idle(b, &p->from, ANY_ENGINE, p->header);
 }
 
 static void part_done(struct bridge *b, struct pending *p, struct part *part)
@@ -194,24 +158,25 @@ static void part_done(struct bridge *b, struct pending *p, struct part *part)
     part->answered = true;
     if (--p->waiting > 0)
         return;
-    if (p->flags & LINK_COALESCING)
+    if (answers_together(p))
         answer_together(b, p);
     b->last_work_ms = ipp_now_ms();
     pending_free(b, p);
 }
 
-void answer_part(struct bridge *b, struct pending *p, struct part *part, ipp_frames_t *answer)
+void answer_part(struct bridge *b, struct pending *p, struct part *part, enum link_status status,
+                 ipp_frames_t *answer)
 {
-    if (p->flags & LINK_COALESCING) {
+    if (answers_together(p)) {
         part->answer = *answer;
         *answer = (ipp_frames_t){ 0 };
         part_done(b, p, part);
         return;
     }
     ipp_frame_t *parent = ipp_frame_ref(answer->at[ANSWER_PARENT]);
-    answer_send(b, p->channel, p->client, answer);
+    answer_send(b, &p->from, part->engine, status, p->waiting == 1, answer);
     if (owes_idle(p))
-        publish_idle(b, part->engine, parent);
+        answer_idle(b, &p->from, part->engine, parent);
     ipp_frame_unref(parent);
     part_done(b, p, part);
 }
@@ -245,10 +210,11 @@ static void answer_part_own(struct bridge *b, struct pending *p, struct part *pa
     ipp_frames_t frames = { 0 };
     ipp_frame_t *parent = part_parent(b, p, part);
     json_t *metadata = part_metadata(b, p, part, wire_json_string(content, "status", "error"));
+    enum link_status status = status_of(content);
     bool made = compose(b, &frames, p->op->reply, parent, metadata, content);
     ipp_frame_unref(parent);
     if (made)
-        answer_part(b, p, part, &frames);
+        answer_part(b, p, part, status, &frames);
     else
         part_done(b, p, part);
 }

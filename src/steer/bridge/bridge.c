@@ -55,6 +55,7 @@ static void serve(struct bridge *b, bool (*stop_asked)(void))
             life_stop(b, 0, "a signal asked for it");
         int timeout =
             sooner(sooner(life_tick(b), engines_tick(b)), sooner(memory_tick(b), gate_tick(b)));
+        timeout = sooner(timeout, sessions_tick(b));
         if (b->phase == PHASE_LEFT)
             break;
         if (link_progress(b->link))
@@ -79,16 +80,22 @@ static int open_bridge(struct bridge *b, ipp_err_t *err)
     wire_uuid(b->uuid);
     wire_key_generate(b->key);
     b->signer = wire_signer_create(b->key, SIGNATURES_KEPT);
+    b->unsigned_signer = wire_signer_create("", 0);
     b->stopped = calloc((size_t)link_size(b->link), sizeof *b->stopped);
     b->early = early_create(EARLY_ABORTS_KEPT);
-    if (!b->signer || !b->stopped || !b->early || engines_create(b) < 0)
+    if (!b->signer || !b->unsigned_signer || !b->stopped || !b->early || engines_create(b) < 0)
         return ipp_err(err, errno, "the bridge cannot start: %s", strerror(errno));
     b->connection_path = o->connection_file ? strdup(o->connection_file)
                                             : wire_connection_path(o->profile, o->cluster_id, err);
     if (!b->connection_path)
         return -1;
-    b->sockets = sockets_open(o->ip ? o->ip : "127.0.0.1", b->connection.ports, err);
-    return b->sockets ? 0 : -1;
+    b->sockets = sockets_open(o->ip ? o->ip : "127.0.0.1", b->connection.ports,
+                              &b->connection.steering, err);
+    if (!b->sockets)
+        return -1;
+    if (!access_add_owner(&b->access, b->connection.steering.public_key))
+        return ipp_err(err, ENOMEM, "the bridge cannot start: no memory for keys");
+    return 0;
 }
 
 static void close_bridge(struct bridge *b)
@@ -98,10 +105,15 @@ static void close_bridge(struct bridge *b)
     {
         pending_free(b, p);
     }
+    sessions_end_all(b);
     sockets_close(b->sockets, LINGER_MS);
+    access_clear(&b->access);
+    for (int i = 0; i < EVENTS_KEPT; i++)
+        json_decref(b->events[i]);
     engines_destroy(b);
     early_destroy(b->early);
     wire_signer_destroy(b->signer);
+    wire_signer_destroy(b->unsigned_signer);
     wire_connection_clear(&b->connection);
     free(b->connection_path);
     free(b->stopped);

@@ -8,6 +8,7 @@
 #include "link/link.h"
 #include "sched/sched.h"
 #include "steer/bridge/bridge.h"
+#include "steer/bridge/session.h"
 #include "steer/bridge/sockets.h"
 #include "wire/wire.h"
 
@@ -34,7 +35,19 @@ struct engine_entry {
     int64_t farewell_ms; /* when clients are told that it is gone; 0: never or done */
 };
 
+/* Events for those who subscribe later. */
+#define EVENTS_KEPT 100
+
 /* ---- requests under way ---- */
+
+/* Where a request came from and its answer goes: a client's identity on a socket, or a session of
+ * the steering socket and the number of the request in it. */
+struct origin {
+    enum wire_channel channel;
+    ipp_frame_t *client;
+    struct session *session; /* NULL: an ipyparallel client, or a session that has ended */
+    uint64_t sequence;
+};
 
 /* One engine's share of a request. */
 struct part {
@@ -48,9 +61,8 @@ struct pending {
     UT_hash_handle hh_id; /* by msg_id */
     uint64_t number;
     char *msg_id;
-    enum wire_channel channel;
+    struct origin from; /* owns its frame */
     const struct wire_op_info *op;
-    ipp_frame_t *client; /* identity on that channel */
     ipp_frame_t *header, *metadata;
     uint16_t flags; /* enum link_flags */
     struct part *parts;
@@ -61,6 +73,7 @@ struct pending {
 struct queue_query {
     struct queue_query *next;
     uint64_t number;
+    struct origin from; /* its frame is one of msg's */
     wire_msg_t msg;
 };
 
@@ -71,7 +84,7 @@ struct bridge {
     const ipp_options_t *options;
     enum bridge_phase phase;
     sockets_t *sockets;
-    wire_signer_t *signer;
+    wire_signer_t *signer, *unsigned_signer;
     char uuid[37]; /* session of what the bridge says itself */
     char key[49];
     char *connection_path;
@@ -93,6 +106,11 @@ struct bridge {
     int newcomers_subscribed;   /* subscriptions since somebody was waited for */
     struct early *early;
 
+    struct access access;
+    struct session *sessions, *sessions_by_peer;
+    json_t *events[EVENTS_KEPT]; /* a ring; [event_count % EVENTS_KEPT] is the oldest */
+    uint64_t event_count;
+
     int64_t last_work_ms;   /* for --idle-timeout */
     int64_t last_bulk_ms;   /* when a large message came */
     int64_t memory_look_ms; /* when unused memory is looked for next */
@@ -106,7 +124,7 @@ struct bridge {
 };
 
 /* ---- requests.c ---- */
-struct pending *pending_new(struct bridge *b, const wire_msg_t *msg, enum wire_channel channel,
+struct pending *pending_new(struct bridge *b, const wire_msg_t *msg, const struct origin *from,
                             const struct wire_op_info *op, const int *engines, size_t count);
 struct pending *pending_find(struct bridge *b, uint64_t number);
 struct pending *pending_find_id(struct bridge *b, const char *msg_id);
@@ -114,18 +132,18 @@ struct part *pending_part(struct pending *pending, int engine);
 void pending_free(struct bridge *b, struct pending *pending);
 
 /* ---- answers.c: what goes back to clients ---- */
-void answer_send(struct bridge *b, enum wire_channel channel, ipp_frame_t *client,
-                 ipp_frames_t *json_and_buffers);
-/* A reply of the bridge's own; takes `content`. */
-void answer_own(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
+/* A reply of the bridge's own, the last to its request; takes `content`. */
+void answer_own(struct bridge *b, const struct origin *to, const wire_msg_t *asked,
                 const char *msg_type, json_t *content);
 /* Refuses a request as a whole: one answer, or of a broadcast one for each copy that is awaited. */
-void answer_error(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
+void answer_error(struct bridge *b, const struct origin *to, const wire_msg_t *asked,
                   const char *msg_type, const char *ename, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
+void answer_aborted(struct bridge *b, const struct origin *to, const wire_msg_t *asked,
+                    const struct wire_op_info *op);
 /* An engine's answer to its part; takes the frames. */
 void answer_part(struct bridge *b, struct pending *pending, struct part *part,
-                 ipp_frames_t *answer);
+                 enum link_status status, ipp_frames_t *answer);
 /* Instead of the engine, which cannot any more. */
 void answer_part_error(struct bridge *b, struct pending *pending, struct part *part,
                        const char *ename, const char *format, ...)
@@ -134,10 +152,21 @@ void answer_part_aborted(struct bridge *b, struct pending *pending, struct part 
 /* Each part that is not answered yet; the request is gone afterwards. */
 void answer_rest_error(struct bridge *b, struct pending *pending, const char *ename,
                        const char *text);
-void answer_aborted(struct bridge *b, enum wire_channel channel, const wire_msg_t *asked,
-                    const struct wire_op_info *op);
+
+/* ---- publish.c: what nobody asked for ---- */
+/* Makes [header parent metadata content] of the bridge's own; takes metadata and content. False,
+ * with a line in the log, when there is no memory. */
+bool compose(struct bridge *b, ipp_frames_t *frames, const char *msg_type, ipp_frame_t *parent,
+             json_t *metadata, json_t *content);
+/* Signs [header parent metadata content buffers...] for `first` (a client's identity or a topic)
+ * and sends it on one of ipyparallel's sockets. */
+void send_signed(struct bridge *b, enum wire_channel channel, ipp_frame_t *first,
+                 ipp_frames_t *frames);
 void publish(struct bridge *b, enum wire_channel channel, const char *topic, const char *msg_type,
              ipp_frame_t *parent, json_t *content);
+/* On iopub: `engine` has no more to say about the request with header `parent`. */
+void publish_idle(struct bridge *b, int engine, ipp_frame_t *parent);
+
 /* ---- copies.c ---- */
 /* The engines that a broadcast with this metadata is answered for one by one: their uuids, each
  * once, as keys of an object (a new reference). None: one answer, to the original msg_id, for the
@@ -166,6 +195,8 @@ void engine_arrived(struct bridge *b, int id, ipp_frame_t *about);
 void engine_gone(struct bridge *b, int id, enum engine_state state);
 /* What became of one that is gone: "died", "was shut down". */
 const char *engine_fate(const struct engine_entry *engine);
+/* What the living ones said of themselves, by id. */
+json_t *engines_about(struct bridge *b);
 void engine_completed(struct engine_entry *engine, const char *msg_id);
 /* Tells clients of engines that are gone; returns ms until the next is due, -1 for none. */
 int engines_tick(struct bridge *b);
@@ -183,20 +214,38 @@ bool early_take_copy(struct early *early, const char *msg_id, const char *uuid, 
 
 /* ---- route.c: what comes from clients ---- */
 void route_messages(struct bridge *b, unsigned ready);
+/* A request on its way to where ops.def sends it. */
+void route_dispatch(struct bridge *b, const struct origin *from, wire_msg_t *msg);
+/* Counts what is no message, and says so now and then. */
+void route_drop(struct bridge *b, const char *place, const char *why);
 
 /* ---- run.c, control.c, query.c: handlers by destination ---- */
-void run_request(struct bridge *b, enum wire_channel channel, wire_msg_t *msg,
+void run_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
                  const struct wire_op_info *op);
 /* The living engine that a request on mux or control names; NULL when there is none, and answered.
  */
-struct engine_entry *run_named_engine(struct bridge *b, enum wire_channel channel,
+struct engine_entry *run_named_engine(struct bridge *b, const struct origin *from,
                                       const wire_msg_t *msg, const struct wire_op_info *op);
-void run_on_engine(struct bridge *b, enum wire_channel channel, const wire_msg_t *msg,
+void run_on_engine(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
                    const struct wire_op_info *op, const struct engine_entry *engine,
                    enum link_lane lane);
+/* The frames of a request as they travel between ranks. */
+int run_frames(ipp_frames_t *frames, const wire_msg_t *msg);
+/* Answers for the engines that are gone already, and for those where it was aborted before it came.
+ * False when nothing is left of the request. */
+bool run_answer_for_absent(struct bridge *b, struct pending *p);
+/* To all engines whose part is not answered yet; empties `frames`. */
+void run_send_to_parts(struct bridge *b, struct pending *p, enum link_lane lane,
+                       ipp_frames_t *frames);
 void run_dropped(struct bridge *b, const struct link_message *msg);
-void control_request(struct bridge *b, wire_msg_t *msg, const struct wire_op_info *op);
-void query_request(struct bridge *b, wire_msg_t *msg, const struct wire_op_info *op);
+void control_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
+                     const struct wire_op_info *op);
+/* Takes what msg names off the queues of these engines, and of the balancer. -1 with a text: it is
+ * no abort_request's content. */
+int control_abort(struct bridge *b, const wire_msg_t *msg, const int *engines, size_t count,
+                  ipp_err_t *err);
+void query_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
+                   const struct wire_op_info *op);
 void query_answer_queues(struct bridge *b, struct link_message *msg);
 void query_forget_all(struct bridge *b);
 

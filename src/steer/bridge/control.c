@@ -73,38 +73,52 @@ static int read_ids(const wire_msg_t *msg, json_t **ids, ipp_err_t *err)
     return good ? 0 : ipp_err(err, EBADMSG, "msg_ids: not a list of msg_ids");
 }
 
-static void abort_request(struct bridge *b, const wire_msg_t *msg, const struct wire_op_info *op,
-                          const struct engine_entry *target)
+int control_abort(struct bridge *b, const wire_msg_t *msg, const int *engines, size_t count,
+                  ipp_err_t *err)
 {
-    ipp_err_t err = { "" };
     json_t *ids = NULL, *item;
     size_t i;
-    if (read_ids(msg, &ids, &err) < 0) {
-        answer_error(b, WIRE_CONTROL, msg, op->reply, "ValueError", "%s", err.text);
-        return;
+    if (read_ids(msg, &ids, err) < 0)
+        return -1;
+    for (size_t e = 0; e < count; e++) {
+        json_array_foreach(ids, i, item)
+        {
+            if (json_is_string(item))
+                abort_one(b, json_string_value(item), &b->engines[engines[e]]);
+        }
+        if (json_array_size(ids) == 0)
+            send_abort(b, engines[e], 0);
     }
-    json_array_foreach(ids, i, item)
-    {
-        if (json_is_string(item))
-            abort_one(b, json_string_value(item), target);
-    }
-    if (json_array_size(ids) == 0)
-        send_abort(b, target->id, 0);
-    /* The engine answers when it has seen to all of them: it comes behind them on their lane. */
-    run_on_engine(b, WIRE_CONTROL, msg, op, target, LINK_DATA);
     json_decref(ids);
+    return 0;
 }
 
-void control_request(struct bridge *b, wire_msg_t *msg, const struct wire_op_info *op)
+static void abort_request(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                          const struct wire_op_info *op, const struct engine_entry *target)
 {
-    const struct engine_entry *engine = run_named_engine(b, WIRE_CONTROL, msg, op);
+    ipp_err_t err = { "" };
+    if (control_abort(b, msg, &target->id, 1, &err) < 0)
+        answer_error(b, from, msg, op->reply, "ValueError", "%s", err.text);
+    else /* the engine answers when it has seen to all of them: it comes behind them on their lane
+          */
+        run_on_engine(b, from, msg, op, target, LINK_DATA);
+}
+
+void control_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
+                     const struct wire_op_info *op)
+{
+    if (from->session) {
+        control_set(b, from, msg, op);
+        return;
+    }
+    const struct engine_entry *engine = run_named_engine(b, from, msg, op);
     if (!engine)
         return;
     if (pending_find_id(b, wire_json_string(msg->header_json, "msg_id", "")))
-        answer_error(b, WIRE_CONTROL, msg, op->reply, "ValueError",
+        answer_error(b, from, msg, op->reply, "ValueError",
                      "a request with this msg_id is under way already");
     else if (op->op == WIRE_OP_ABORT)
-        abort_request(b, msg, op, engine);
+        abort_request(b, from, msg, op, engine);
     else
-        run_on_engine(b, WIRE_CONTROL, msg, op, engine, LINK_CONTROL);
+        run_on_engine(b, from, msg, op, engine, LINK_CONTROL);
 }

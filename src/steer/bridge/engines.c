@@ -66,6 +66,18 @@ void engine_completed(struct engine_entry *engine, const char *msg_id)
     *slot = strdup(msg_id);
 }
 
+json_t *engines_about(struct bridge *b)
+{
+    json_t *about = json_object();
+    for (int id = 0; id < b->engine_count; id++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", id);
+        if (b->engines[id].state == ENGINE_ALIVE)
+            json_object_set(about, key, b->engines[id].about);
+    }
+    return about;
+}
+
 /* Of a death the bridge knows before anybody else, of a shutdown perhaps after the balancer. */
 const char *engine_fate(const struct engine_entry *engine)
 {
@@ -96,6 +108,8 @@ void engine_gone(struct bridge *b, int id, enum engine_state state)
     engine->state = state;
     b->engines_alive--;
     fail_parts_of(b, engine);
+    feed_event(b, state == ENGINE_LOST ? "engine_lost" : "engine_retired", true,
+               json_pack("{s:i}", "id", id));
     engine->farewell_ms = ipp_now_ms() + FAREWELL_AFTER_MS;
     if (state == ENGINE_LOST) {
         b->losses++;

@@ -47,7 +47,7 @@ static void let_in(struct bridge *b)
         b->newcomers_subscribed--;
     for (struct held *held = n->first, *next; held; held = next) {
         next = held->next;
-        answer_send(b, WIRE_IOPUB, held->topic, &held->frames);
+        send_signed(b, WIRE_IOPUB, held->topic, &held->frames);
         ipp_frame_unref(held->topic);
         free(held);
     }
@@ -82,7 +82,7 @@ void gate_publish(struct bridge *b, ipp_frame_t *topic, ipp_frames_t *frames)
     struct newcomer *n = b->newcomers ? find(b, frames->at[1]) : NULL;
     struct held *held = n ? calloc(1, sizeof *held) : NULL;
     if (!held) {
-        answer_send(b, WIRE_IOPUB, topic, frames);
+        send_signed(b, WIRE_IOPUB, topic, frames);
         return;
     }
     held->topic = ipp_frame_ref(topic);

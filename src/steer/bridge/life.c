@@ -77,6 +77,7 @@ static void tell_clients(struct bridge *b)
     query_forget_all(b);
     answer_all(b);
     gate_open(b);
+    feed_event(b, "shutdown", true, json_object());
     publish(b, WIRE_NOTIFICATION, "shutdown_notification", "shutdown_notification", NULL,
             json_pack("{s:s}", "status", "ok"));
 }

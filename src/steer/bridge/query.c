@@ -6,19 +6,18 @@
 
 #include "steer/bridge/bridge_private.h"
 
-static void connection(struct bridge *b, const wire_msg_t *msg, const struct wire_op_info *op)
+static void connection(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                       const struct wire_op_info *op)
 {
-    json_t *engines = json_object(), *about = json_object();
-    gate_expect(b, wire_json_string(msg->header_json, "session", ""));
-    for (int id = 0; id < b->engine_count; id++) {
-        char key[16];
-        snprintf(key, sizeof key, "%d", id);
-        if (b->engines[id].state != ENGINE_ALIVE)
-            continue;
-        json_object_set_new(engines, key, json_string(b->engines[id].uuid));
-        json_object_set(about, key, b->engines[id].about);
+    json_t *engines = json_object(), *about = engines_about(b), *one;
+    const char *id;
+    if (!from->session)
+        gate_expect(b, wire_json_string(msg->header_json, "session", ""));
+    json_object_foreach(about, id, one)
+    {
+        json_object_set(engines, id, json_object_get(one, "uuid"));
     }
-    answer_own(b, WIRE_QUERY, msg, op->reply,
+    answer_own(b, from, msg, op->reply,
                json_pack("{s:s, s:o, s:o}", "status", "ok", "engines", engines, "about", about));
 }
 
@@ -93,7 +92,8 @@ static json_t *completed(const struct engine_entry *engine, bool verbose)
 
 /* The engines asked for, NULL for all that are alive. False, and answered, when one is not there.
  */
-static bool check_targets(struct bridge *b, const wire_msg_t *msg, const json_t *targets)
+static bool check_targets(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                          const json_t *targets)
 {
     size_t i;
     json_t *item;
@@ -103,7 +103,7 @@ static bool check_targets(struct bridge *b, const wire_msg_t *msg, const json_t 
         if (id >= 0 && id < b->engine_count && b->engines[id].state == ENGINE_ALIVE)
             continue;
         char *text = json_dumps(item, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
-        answer_error(b, WIRE_QUERY, msg, "hub_error", "IndexError", "no such engine: %s",
+        answer_error(b, from, msg, "hub_error", "IndexError", "no such engine: %s",
                      text ? text : "?");
         free(text);
         return false;
@@ -125,7 +125,8 @@ static bool asked_for(const json_t *targets, int id)
     return false;
 }
 
-static void answer_queues(struct bridge *b, const wire_msg_t *msg, ipp_frame_t *tasks)
+static void answer_queues(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                          ipp_frame_t *tasks)
 {
     struct queues q = { 0 };
     json_t *asked = wire_json_read(msg->content, NULL);
@@ -153,27 +154,28 @@ static void answer_queues(struct bridge *b, const wire_msg_t *msg, ipp_frame_t *
     }
     if (!load_only && q.tasks)
         json_object_set_new(content, "unassigned", sized(q.tasks[b->engine_count], verbose));
-    answer_own(b, WIRE_QUERY, msg, load_only ? "load_reply" : "queue_reply", content);
+    answer_own(b, from, msg, load_only ? "load_reply" : "queue_reply", content);
     queues_free(&q, b->engine_count);
     json_decref(asked);
 }
 
-static void queues(struct bridge *b, wire_msg_t *msg)
+static void queues(struct bridge *b, const struct origin *from, wire_msg_t *msg)
 {
     ipp_err_t err = { "" };
     json_t *asked = wire_json_read(msg->content, &err);
     if (!asked)
-        answer_error(b, WIRE_QUERY, msg, "hub_error", "ValueError", "content: %s", err.text);
-    bool good = asked && check_targets(b, msg, json_object_get(asked, "targets"));
+        answer_error(b, from, msg, "hub_error", "ValueError", "content: %s", err.text);
+    bool good = asked && check_targets(b, from, msg, json_object_get(asked, "targets"));
     json_decref(asked);
     if (!good)
         return;
     struct queue_query *query = b->balancer_lost ? NULL : calloc(1, sizeof *query);
     if (!query) {
-        answer_queues(b, msg, NULL);
+        answer_queues(b, from, msg, NULL);
         return;
     }
     query->number = ++b->last_number;
+    query->from = *from;
     query->msg = *msg;
     *msg = (wire_msg_t){ 0 };
     query->next = b->queries;
@@ -190,7 +192,7 @@ void query_answer_queues(struct bridge *b, struct link_message *msg)
         if (query->number != msg->envelope.request)
             continue;
         *at = query->next;
-        answer_queues(b, &query->msg, msg->frames.count ? msg->frames.at[0] : NULL);
+        answer_queues(b, &query->from, &query->msg, msg->frames.count ? msg->frames.at[0] : NULL);
         wire_msg_clear(&query->msg);
         free(query);
         return;
@@ -202,28 +204,29 @@ void query_forget_all(struct bridge *b)
 {
     for (struct queue_query *query; (query = b->queries) != NULL;) {
         b->queries = query->next;
-        answer_queues(b, &query->msg, NULL);
+        answer_queues(b, &query->from, &query->msg, NULL);
         wire_msg_clear(&query->msg);
         free(query);
     }
 }
 
-void query_request(struct bridge *b, wire_msg_t *msg, const struct wire_op_info *op)
+void query_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
+                   const struct wire_op_info *op)
 {
     switch (op->op) {
     case WIRE_OP_CONNECTION:
-        connection(b, msg, op);
+        connection(b, from, msg, op);
         break;
     case WIRE_OP_QUEUE:
     case WIRE_OP_LOAD:
-        queues(b, msg);
+        queues(b, from, msg);
         break;
     case WIRE_OP_SHUTDOWN_ALL:
-        answer_own(b, WIRE_QUERY, msg, op->reply, json_pack("{s:s}", "status", "ok"));
+        answer_own(b, from, msg, op->reply, json_pack("{s:s}", "status", "ok"));
         life_stop(b, 0, "a client asked for it");
         break;
     default:
-        answer_error(b, WIRE_QUERY, msg, "hub_error", "KeyError", "the bridge does not answer %s",
+        answer_error(b, from, msg, "hub_error", "KeyError", "the bridge does not answer %s",
                      op->request);
     }
 }

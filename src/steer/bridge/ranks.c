@@ -23,7 +23,7 @@ static void on_reply(struct bridge *b, struct link_message *msg)
         part->engine = id;
     if (ipp_frames_bytes(&msg->frames) >= BULK_BYTES)
         b->last_bulk_ms = ipp_now_ms();
-    answer_part(b, p, part, &msg->frames);
+    answer_part(b, p, part, (enum link_status)msg->envelope.value, &msg->frames);
 }
 
 static void on_publish(struct bridge *b, struct link_message *msg)
@@ -32,7 +32,8 @@ static void on_publish(struct bridge *b, struct link_message *msg)
         return;
     ipp_frame_t *topic = ipp_frame_ref(msg->frames.at[0]);
     ipp_frames_t rest = { 0 };
-    if (ipp_frames_share(&rest, &msg->frames, 1) == 0)
+    if (ipp_frames_share(&rest, &msg->frames, 1) == 0 &&
+        !feed_output(b, msg->envelope.request, msg->envelope.engine, topic, &rest))
         gate_publish(b, topic, &rest);
     ipp_frames_clear(&rest);
     ipp_frame_unref(topic);

@@ -5,7 +5,7 @@
 
 #include "steer/bridge/bridge_private.h"
 
-struct pending *pending_new(struct bridge *b, const wire_msg_t *msg, enum wire_channel channel,
+struct pending *pending_new(struct bridge *b, const wire_msg_t *msg, const struct origin *from,
                             const struct wire_op_info *op, const int *engines, size_t count)
 {
     struct pending *p = calloc(1, sizeof *p);
@@ -17,9 +17,9 @@ struct pending *pending_new(struct bridge *b, const wire_msg_t *msg, enum wire_c
         return NULL;
     }
     p->number = ++b->last_number;
-    p->channel = channel;
+    p->from = *from;
+    p->from.client = from->client ? ipp_frame_ref(from->client) : NULL;
     p->op = op;
-    p->client = ipp_frame_ref(msg->identities.at[0]);
     p->header = ipp_frame_ref(msg->header);
     p->metadata = ipp_frame_ref(msg->metadata);
     p->part_count = p->waiting = count;
@@ -58,7 +58,7 @@ void pending_free(struct bridge *b, struct pending *p)
     HASH_DELETE(hh_id, b->by_msg_id, p);
     for (size_t i = 0; i < p->part_count; i++)
         ipp_frames_clear(&p->parts[i].answer);
-    ipp_frame_unref(p->client);
+    ipp_frame_unref(p->from.client);
     ipp_frame_unref(p->header);
     ipp_frame_unref(p->metadata);
     free(p->parts);

@@ -10,8 +10,7 @@
 /* Requests under way for all clients together; one more is refused at once. */
 #define REQUESTS_MAX 10000000
 
-/* The frames of a request as they travel between ranks. */
-static int request_frames(ipp_frames_t *frames, const wire_msg_t *msg)
+int run_frames(ipp_frames_t *frames, const wire_msg_t *msg)
 {
     int bad = ipp_frames_push(frames, ipp_frame_ref(msg->header));
     bad |= ipp_frames_push(frames, ipp_frame_ref(msg->parent));
@@ -20,19 +19,18 @@ static int request_frames(ipp_frames_t *frames, const wire_msg_t *msg)
     return bad | ipp_frames_share(frames, &msg->buffers, 0);
 }
 
-static void refuse_memory(struct bridge *b, enum wire_channel channel, const wire_msg_t *msg,
+static void refuse_memory(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
                           const struct wire_op_info *op)
 {
-    answer_error(b, channel, msg, op->reply, "MemoryError",
+    answer_error(b, from, msg, op->reply, "MemoryError",
                  "the bridge has no memory for this request");
 }
 
-/* Where there is no memory to send. To an engine that just died nothing is sent either, but its
- * loss, on its way here, answers. */
 /* All that link_send refuses from a living rank. */
 #define TOO_MANY_SMALL_BUFFERS                                                                     \
     "the buffers of up to 16 KiB are more than 2 GiB together: send fewer of them, or larger ones"
 
+/* To an engine that just died nothing is sent, but its loss, on its way here, answers. */
 static void answer_unsent(struct bridge *b, struct pending *p, int rank)
 {
     if (!link_is_lost(b->link, rank))
@@ -46,36 +44,36 @@ static const char *id_of(const wire_msg_t *msg)
 
 /* ---- one engine ---- */
 
-struct engine_entry *run_named_engine(struct bridge *b, enum wire_channel channel,
+struct engine_entry *run_named_engine(struct bridge *b, const struct origin *from,
                                       const wire_msg_t *msg, const struct wire_op_info *op)
 {
     if (msg->identities.count < 2) {
-        answer_error(b, channel, msg, op->reply, "EngineError", "the request names no engine");
+        answer_error(b, from, msg, op->reply, "EngineError", "the request names no engine");
         return NULL;
     }
     ipp_frame_t *name = msg->identities.at[1];
     struct engine_entry *engine = engine_by_uuid(b, ipp_frame_data(name), ipp_frame_size(name));
     if (!engine)
-        answer_error(b, channel, msg, op->reply, "EngineError", "no engine is called '%.*s'",
+        answer_error(b, from, msg, op->reply, "EngineError", "no engine is called '%.*s'",
                      (int)(ipp_frame_size(name) > 64 ? 64 : ipp_frame_size(name)),
                      (char *)ipp_frame_data(name));
     else if (engine->state != ENGINE_ALIVE)
-        answer_error(b, channel, msg, op->reply, "EngineError", "engine %d %s", engine->id,
+        answer_error(b, from, msg, op->reply, "EngineError", "engine %d %s", engine->id,
                      engine_fate(engine));
     return engine && engine->state == ENGINE_ALIVE ? engine : NULL;
 }
 
-void run_on_engine(struct bridge *b, enum wire_channel channel, const wire_msg_t *msg,
+void run_on_engine(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
                    const struct wire_op_info *op, const struct engine_entry *engine,
                    enum link_lane lane)
 {
-    struct pending *p = pending_new(b, msg, channel, op, &engine->id, 1);
+    struct pending *p = pending_new(b, msg, from, op, &engine->id, 1);
     ipp_frames_t frames = { 0 };
-    if (!p || request_frames(&frames, msg) != 0) {
+    if (!p || run_frames(&frames, msg) != 0) {
         ipp_frames_clear(&frames);
         if (p)
             pending_free(b, p);
-        refuse_memory(b, channel, msg, op);
+        refuse_memory(b, from, msg, op);
         return;
     }
     struct link_envelope envelope = {
@@ -86,16 +84,16 @@ void run_on_engine(struct bridge *b, enum wire_channel channel, const wire_msg_t
         answer_unsent(b, p, rank);
 }
 
-static void run_on_one(struct bridge *b, enum wire_channel channel, wire_msg_t *msg,
+static void run_on_one(struct bridge *b, const struct origin *from, wire_msg_t *msg,
                        const struct wire_op_info *op)
 {
-    const struct engine_entry *engine = run_named_engine(b, channel, msg, op);
+    const struct engine_entry *engine = run_named_engine(b, from, msg, op);
     if (!engine)
         return;
     if (early_take(b->early, id_of(msg), engine->id))
-        answer_aborted(b, channel, msg, op);
+        answer_aborted(b, from, msg, op);
     else
-        run_on_engine(b, channel, msg, op, engine, LINK_DATA);
+        run_on_engine(b, from, msg, op, engine, LINK_DATA);
 }
 
 /* ---- anyone ---- */
@@ -141,13 +139,13 @@ static int32_t read_retries(const json_t *retries)
     return count > INT32_MAX ? INT32_MAX : count < 0 ? -1 : (int32_t)count;
 }
 
-static int task_head(struct bridge *b, const wire_msg_t *msg, const json_t *metadata,
-                     const struct wire_op_info *op, ipp_frame_t **out)
+static int task_head(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                     const json_t *metadata, const struct wire_op_info *op, ipp_frame_t **out)
 {
     size_t room = json_array_size(json_object_get(metadata, "targets"));
     ipp_frame_t *frame = ipp_frame_alloc(sizeof(struct link_task) + room * sizeof(int32_t));
     if (!frame) {
-        refuse_memory(b, WIRE_TASK, msg, op);
+        refuse_memory(b, from, msg, op);
         return -1;
     }
     struct link_task *task = ipp_frame_data(frame);
@@ -156,8 +154,7 @@ static int task_head(struct bridge *b, const wire_msg_t *msg, const json_t *meta
     task->retries = read_retries(json_object_get(metadata, "retries"));
     task->target_count = task_targets(b, metadata, task->targets, &bad);
     if (task->target_count < 0) {
-        answer_error(b, WIRE_TASK, msg, op->reply, "EngineError", "no engine is called '%.64s'",
-                     bad);
+        answer_error(b, from, msg, op->reply, "EngineError", "no engine is called '%.64s'", bad);
         ipp_frame_unref(frame);
         return -1;
     }
@@ -165,33 +162,33 @@ static int task_head(struct bridge *b, const wire_msg_t *msg, const json_t *meta
     return 0;
 }
 
-static void run_on_anyone(struct bridge *b, wire_msg_t *msg, const json_t *metadata,
-                          const struct wire_op_info *op)
+static void run_on_anyone(struct bridge *b, const struct origin *from, wire_msg_t *msg,
+                          const json_t *metadata, const struct wire_op_info *op)
 {
     ipp_frame_t *head = NULL;
     if (b->balancer_lost) {
-        answer_error(b, WIRE_TASK, msg, op->reply, "EngineError",
+        answer_error(b, from, msg, op->reply, "EngineError",
                      "the balancer died: address engines directly, or start a new cluster");
         return;
     }
     if (names_dependencies(metadata, "after") || names_dependencies(metadata, "follow")) {
-        answer_error(b, WIRE_TASK, msg, op->reply, "NotImplementedError",
+        answer_error(b, from, msg, op->reply, "NotImplementedError",
                      "dependencies of tasks (after, follow) are not offered by this cluster");
         return;
     }
     if (early_take(b->early, id_of(msg), ANY_ENGINE)) {
-        answer_aborted(b, WIRE_TASK, msg, op);
+        answer_aborted(b, from, msg, op);
         return;
     }
-    if (task_head(b, msg, metadata, op, &head) < 0)
+    if (task_head(b, from, msg, metadata, op, &head) < 0)
         return;
-    struct pending *p = pending_new(b, msg, WIRE_TASK, op, &(int){ ANY_ENGINE }, 1);
+    struct pending *p = pending_new(b, msg, from, op, &(int){ ANY_ENGINE }, 1);
     ipp_frames_t frames = { 0 };
-    if (!p || ipp_frames_push(&frames, head) < 0 || request_frames(&frames, msg) != 0) {
+    if (!p || ipp_frames_push(&frames, head) < 0 || run_frames(&frames, msg) != 0) {
         ipp_frames_clear(&frames);
         if (p)
             pending_free(b, p);
-        refuse_memory(b, WIRE_TASK, msg, op);
+        refuse_memory(b, from, msg, op);
         return;
     }
     struct link_envelope envelope = {
@@ -235,8 +232,8 @@ void run_dropped(struct bridge *b, const struct link_message *msg)
 
 /* Ids of the live engines in metadata's targets [[uuid, id], ...]; answers and returns -1 when one
  * is not there. */
-static int broadcast_targets(struct bridge *b, const wire_msg_t *msg, const struct wire_op_info *op,
-                             const json_t *targets, int *out)
+static int broadcast_targets(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                             const struct wire_op_info *op, const json_t *targets, int *out)
 {
     size_t i;
     json_t *item;
@@ -249,7 +246,7 @@ static int broadcast_targets(struct bridge *b, const wire_msg_t *msg, const stru
         const char *uuid = json_string_value(json_array_get(item, 0));
         struct engine_entry *engine = uuid ? engine_by_uuid(b, uuid, strlen(uuid)) : NULL;
         if (!engine || taken[engine->id]) {
-            answer_error(b, WIRE_BROADCAST, msg, op->reply, "EngineError",
+            answer_error(b, from, msg, op->reply, "EngineError",
                          engine ? "engine '%.64s' is named twice" : "no engine is called '%.64s'",
                          uuid ? uuid : "");
             free(taken);
@@ -260,12 +257,12 @@ static int broadcast_targets(struct bridge *b, const wire_msg_t *msg, const stru
     }
     free(taken);
     if (count <= 0)
-        answer_error(b, WIRE_BROADCAST, msg, op->reply, "ValueError",
-                     "the broadcast names no targets");
+        answer_error(b, from, msg, op->reply, "ValueError", "the broadcast names no targets");
     return count <= 0 ? -1 : count;
 }
 
-static void send_broadcast(struct bridge *b, struct pending *p, ipp_frames_t *frames)
+void run_send_to_parts(struct bridge *b, struct pending *p, enum link_lane lane,
+                       ipp_frames_t *frames)
 {
     struct link_envelope envelope = {
         .kind = LINK_REQUEST, .flags = p->flags, .engine = -1, .request = p->number, .op = p->op->op
@@ -277,14 +274,15 @@ static void send_broadcast(struct bridge *b, struct pending *p, ipp_frames_t *fr
     for (size_t i = 0; i < p->part_count; i++)
         if (!p->parts[i].answered)
             ranks[count++] = p->parts[i].engine + IPP_SERVICE_RANKS;
-    if (link_multicast(b->link, ranks, count, LINK_DATA, &envelope, frames) < 0)
+    if (count == 1) {
+        if (link_send(b->link, ranks[0], lane, &envelope, frames) < 0)
+            answer_unsent(b, p, ranks[0]);
+    } else if (link_multicast(b->link, ranks, count, lane, &envelope, frames) < 0)
         answer_rest_error(b, p, "ValueError", TOO_MANY_SMALL_BUFFERS);
     free(ranks);
 }
 
-/* Answers for the engines that are gone already, and for those where it was aborted before it came.
- * False when nothing is left of the request. */
-static bool answer_for_absent(struct bridge *b, struct pending *p)
+bool run_answer_for_absent(struct bridge *b, struct pending *p)
 {
     size_t left = p->waiting;
     for (size_t i = 0; left > 0 && i < p->part_count; i++) {
@@ -313,54 +311,56 @@ static int broadcast_frames(ipp_frames_t *frames, wire_msg_t *msg, json_t *metad
         return -1;
     ipp_frame_unref(msg->metadata);
     msg->metadata = shorter;
-    return request_frames(frames, msg);
+    return run_frames(frames, msg);
 }
 
-static void run_on_many(struct bridge *b, wire_msg_t *msg, json_t *metadata,
-                        const struct wire_op_info *op)
+static void run_on_many(struct bridge *b, const struct origin *from, wire_msg_t *msg,
+                        json_t *metadata, const struct wire_op_info *op)
 {
     const json_t *targets = json_object_get(metadata, "targets");
     int *engines = malloc((json_array_size(targets) + 1) * sizeof *engines);
-    int count = engines ? broadcast_targets(b, msg, op, targets, engines) : -1;
+    int count = engines ? broadcast_targets(b, from, msg, op, targets, engines) : -1;
     if (count < 0) {
         free(engines);
         return;
     }
-    struct pending *p = pending_new(b, msg, WIRE_BROADCAST, op, engines, (size_t)count);
+    struct pending *p = pending_new(b, msg, from, op, engines, (size_t)count);
     ipp_frames_t frames = { 0 };
     free(engines);
     if (!p || broadcast_frames(&frames, msg, metadata) != 0) {
         ipp_frames_clear(&frames);
         if (p)
             pending_free(b, p);
-        refuse_memory(b, WIRE_BROADCAST, msg, op);
+        refuse_memory(b, from, msg, op);
         return;
     }
     bool coalescing = json_is_true(json_object_get(metadata, "is_coalescing"));
     p->flags = (uint16_t)(LINK_BROADCAST | (coalescing ? LINK_COALESCING : 0));
-    if (answer_for_absent(b, p))
-        send_broadcast(b, p, &frames);
+    if (run_answer_for_absent(b, p))
+        run_send_to_parts(b, p, LINK_DATA, &frames);
     ipp_frames_clear(&frames);
 }
 
-void run_request(struct bridge *b, enum wire_channel channel, wire_msg_t *msg,
+void run_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
                  const struct wire_op_info *op)
 {
     ipp_err_t err = { "" };
     json_t *metadata = wire_json_read(msg->metadata, &err);
     if (!metadata)
-        answer_error(b, channel, msg, op->reply, "ValueError", "metadata: %s", err.text);
+        answer_error(b, from, msg, op->reply, "ValueError", "metadata: %s", err.text);
     else if (HASH_CNT(hh, b->pending) >= REQUESTS_MAX)
-        answer_error(b, channel, msg, op->reply, "TaskRejectError",
+        answer_error(b, from, msg, op->reply, "TaskRejectError",
                      "%d requests are under way: the bridge takes no more", REQUESTS_MAX);
     else if (pending_find_id(b, id_of(msg)))
-        answer_error(b, channel, msg, op->reply, "ValueError",
+        answer_error(b, from, msg, op->reply, "ValueError",
                      "a request with msg_id %s is under way already", id_of(msg));
-    else if (channel == WIRE_TASK)
-        run_on_anyone(b, msg, metadata, op);
-    else if (channel == WIRE_BROADCAST)
-        run_on_many(b, msg, metadata, op);
+    else if (from->channel == WIRE_TASK)
+        run_on_anyone(b, from, msg, metadata, op);
+    else if (from->channel == WIRE_BROADCAST)
+        run_on_many(b, from, msg, metadata, op);
+    else if (from->channel == WIRE_ENGINES)
+        run_on_set(b, from, msg, metadata, op);
     else
-        run_on_one(b, channel, msg, op);
+        run_on_one(b, from, msg, op);
     json_decref(metadata);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * ZeroMQ: the sockets that an ipyparallel client connects. */
+ * ZeroMQ: the sockets that an ipyparallel client connects, and the steering socket. */
 #include "steer/bridge/sockets.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,20 +19,25 @@
 #define KEEPALIVE_INTERVAL_S 60
 #define KEEPALIVE_PROBES 10
 
+/* A steering client that says nothing, not even this, is cut off: it takes its session up again. */
+#define HEARTBEAT_MS 5000
+#define HEARTBEAT_TIMEOUT_MS 15000
+
 struct sockets {
     void *context;
-    void *at[WIRE_PORTS];
+    void *at[SOCKETS];
+    char folder[PATH_MAX]; /* of the local socket; "" when there is none */
 };
 
-static bool publishes(int channel)
+static bool publishes(int which)
 {
-    return channel == WIRE_IOPUB || channel == WIRE_NOTIFICATION;
+    return which == WIRE_IOPUB || which == WIRE_NOTIFICATION;
 }
 
 /* Subscriptions to iopub are of interest: see gate.c. */
-static int socket_type(int channel)
+static int socket_type(int which)
 {
-    return channel == WIRE_IOPUB ? ZMQ_XPUB : channel == WIRE_NOTIFICATION ? ZMQ_PUB : ZMQ_ROUTER;
+    return which == WIRE_IOPUB ? ZMQ_XPUB : which == WIRE_NOTIFICATION ? ZMQ_PUB : ZMQ_ROUTER;
 }
 
 /* A frame that claims more than half of the machine's memory is no frame. */
@@ -53,7 +59,7 @@ static int keep_alive(void *socket)
     return bad | set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_PROBES);
 }
 
-static int configure(void *socket, int channel)
+static int configure(void *socket, int which)
 {
     int64_t largest = largest_frame();
     int bad = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
@@ -61,34 +67,110 @@ static int configure(void *socket, int channel)
     bad |= set_int(socket, ZMQ_LINGER, 0);
     /* Replies are bounded by the requests they answer: none is dropped. Requests wait in the
      * kernel, then at the client. */
-    bad |= set_int(socket, ZMQ_SNDHWM, publishes(channel) ? PUBLISH_QUEUE : 0);
-    if (channel == WIRE_IOPUB)
+    bad |= set_int(socket, ZMQ_SNDHWM, publishes(which) ? PUBLISH_QUEUE : 0);
+    if (which == WIRE_IOPUB)
         bad |=
             set_int(socket, ZMQ_XPUB_VERBOSE, 1); /* each one, also of a topic that others have */
-    if (!publishes(channel))
+    if (!publishes(which))
         bad |= set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
     return bad;
 }
 
-static int bind_channel(sockets_t *s, int channel, const char *ip, int *port, ipp_err_t *err)
+static int make(sockets_t *s, int which, ipp_err_t *err)
+{
+    s->at[which] = zmq_socket(s->context, socket_type(which));
+    if (!s->at[which] || configure(s->at[which], which) < 0)
+        return ipp_err(err, errno, "cannot make a socket: %s", zmq_strerror(errno));
+    return 0;
+}
+
+static int bind_port(sockets_t *s, int which, const char *ip, int *port, ipp_err_t *err)
 {
     char endpoint[300];
     size_t size = sizeof endpoint;
-    s->at[channel] = zmq_socket(s->context, socket_type(channel));
-    if (!s->at[channel] || configure(s->at[channel], channel) < 0)
-        return ipp_err(err, errno, "cannot make a socket: %s", zmq_strerror(errno));
     snprintf(endpoint, sizeof endpoint, "tcp://%s:*", ip);
-    if (zmq_bind(s->at[channel], endpoint) < 0)
+    if (zmq_bind(s->at[which], endpoint) < 0)
         return ipp_err(err, errno,
                        "cannot listen on %s: %s; give an address of this host with --ip", ip,
                        zmq_strerror(errno));
-    if (zmq_getsockopt(s->at[channel], ZMQ_LAST_ENDPOINT, endpoint, &size) < 0)
+    if (zmq_getsockopt(s->at[which], ZMQ_LAST_ENDPOINT, endpoint, &size) < 0)
         return ipp_err(err, errno, "cannot read a socket's port: %s", zmq_strerror(errno));
     *port = atoi(strrchr(endpoint, ':') + 1);
     return 0;
 }
 
-sockets_t *sockets_open(const char *ip, int ports[WIRE_PORTS], ipp_err_t *err)
+/* ---- the steering socket ---- */
+
+static int demand_curve(void *socket, const char *secret_key)
+{
+    int bad = set_int(socket, ZMQ_CURVE_SERVER, 1);
+    bad |= zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, secret_key, WIRE_Z85_LEN + 1);
+    bad |= zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, "steering", strlen("steering"));
+    bad |= set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
+    return bad | set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
+}
+
+static int open_steering(sockets_t *s, const char *ip, struct wire_steering *steering,
+                         ipp_err_t *err)
+{
+    char secret_key[WIRE_Z85_LEN + 1];
+    steering->protocol = WIRE_STEERING_PROTOCOL;
+    if (zmq_curve_keypair(steering->server_key, secret_key) < 0 ||
+        zmq_curve_keypair(steering->public_key, steering->secret_key) < 0)
+        return ipp_err(err, errno, "cannot make keys: %s", zmq_strerror(errno));
+    if (make(s, SOCKET_ZAP, err) < 0 || make(s, SOCKET_STEERING, err) < 0)
+        return -1;
+    if (zmq_bind(s->at[SOCKET_ZAP], "inproc://zeromq.zap.01") < 0 ||
+        demand_curve(s->at[SOCKET_STEERING], secret_key) < 0)
+        return ipp_err(err, errno, "cannot set up CURVE: %s", zmq_strerror(errno));
+    return bind_port(s, SOCKET_STEERING, ip, &steering->port, err);
+}
+
+/* A folder of our own, in the first place where the socket's path is not too long. */
+static int make_folder(char folder[PATH_MAX])
+{
+    const char *places[] = { getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), "/tmp" };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (!places[i] || places[i][0] != '/' || strlen(places[i]) > 80)
+            continue;
+        snprintf(folder, PATH_MAX, "%s/ippmpi-XXXXXX", places[i]);
+        if (mkdtemp(folder))
+            return 0;
+    }
+    folder[0] = '\0';
+    return -1;
+}
+
+/* Does without where there is no place for it: clients then use TCP. */
+static int open_local(sockets_t *s, struct wire_steering *steering, ipp_err_t *err)
+{
+    char endpoint[PATH_MAX + 20] = "";
+    if (make(s, SOCKET_LOCAL, err) < 0)
+        return -1;
+    if (make_folder(s->folder) == 0)
+        snprintf(endpoint, sizeof endpoint, "ipc://%s/steering", s->folder);
+    if (endpoint[0] == '\0' || zmq_bind(s->at[SOCKET_LOCAL], endpoint) < 0) {
+        ipp_log(IPP_LOG_WARNING, "no local socket: %s", strerror(errno));
+        endpoint[0] = '\0';
+    }
+    steering->ipc = strdup(endpoint);
+    return steering->ipc ? 0 : ipp_err(err, ENOMEM, "no memory for sockets");
+}
+
+static void remove_folder(const sockets_t *s)
+{
+    char path[PATH_MAX + 10];
+    if (s->folder[0] == '\0')
+        return;
+    snprintf(path, sizeof path, "%s/steering", s->folder);
+    unlink(path);
+    rmdir(s->folder);
+}
+
+/* ---- all of them ---- */
+
+sockets_t *sockets_open(const char *ip, int ports[WIRE_PORTS], struct wire_steering *steering,
+                        ipp_err_t *err)
 {
     sockets_t *s = calloc(1, sizeof *s);
     if (!s || !(s->context = zmq_ctx_new())) {
@@ -96,8 +178,10 @@ sockets_t *sockets_open(const char *ip, int ports[WIRE_PORTS], ipp_err_t *err)
         goto error;
     }
     for (int channel = 0; channel < WIRE_PORTS; channel++)
-        if (bind_channel(s, channel, ip, &ports[channel], err) < 0)
+        if (make(s, channel, err) < 0 || bind_port(s, channel, ip, &ports[channel], err) < 0)
             goto error;
+    if (open_steering(s, ip, steering, err) < 0 || open_local(s, steering, err) < 0)
+        goto error;
     return s;
 error:
     sockets_close(s, 0);
@@ -109,42 +193,43 @@ void sockets_close(sockets_t *s, int linger_ms)
     if (!s)
         return;
     int saved_errno = errno;
-    for (int channel = 0; channel < WIRE_PORTS; channel++)
-        if (s->at[channel]) {
-            set_int(s->at[channel], ZMQ_LINGER, linger_ms);
-            zmq_close(s->at[channel]);
+    for (int which = 0; which < SOCKETS; which++)
+        if (s->at[which]) {
+            set_int(s->at[which], ZMQ_LINGER, which == SOCKET_ZAP ? 0 : linger_ms);
+            zmq_close(s->at[which]);
         }
     if (s->context)
         zmq_ctx_term(s->context);
+    remove_folder(s);
     free(s);
     errno = saved_errno;
 }
 
 unsigned sockets_poll(sockets_t *s, int fd, int timeout_ms)
 {
-    zmq_pollitem_t items[WIRE_PORTS + 1];
-    int count = 0, channels[WIRE_PORTS];
-    for (int channel = 0; channel < WIRE_PORTS; channel++) {
-        if (channel == WIRE_NOTIFICATION) /* nothing comes in there */
+    zmq_pollitem_t items[SOCKETS + 1];
+    int count = 0, sockets[SOCKETS];
+    for (int which = 0; which < SOCKETS; which++) {
+        if (which == WIRE_NOTIFICATION) /* nothing comes in there */
             continue;
-        channels[count] = channel;
-        items[count++] = (zmq_pollitem_t){ .socket = s->at[channel], .events = ZMQ_POLLIN };
+        sockets[count] = which;
+        items[count++] = (zmq_pollitem_t){ .socket = s->at[which], .events = ZMQ_POLLIN };
     }
     items[count] = (zmq_pollitem_t){ .fd = fd, .events = ZMQ_POLLIN };
     unsigned ready = 0;
     if (zmq_poll(items, count + 1, timeout_ms) > 0)
         for (int i = 0; i < count; i++)
             if (items[i].revents & ZMQ_POLLIN)
-                ready |= 1u << channels[i];
+                ready |= 1u << sockets[i];
     return ready;
 }
 
-int sockets_receive(sockets_t *s, enum wire_channel channel, ipp_frames_t *frames)
+int sockets_receive(sockets_t *s, int which, ipp_frames_t *frames, char user[WIRE_Z85_LEN + 1])
 {
-    return wire_socket_receive(s->at[channel], frames);
+    return wire_socket_receive(s->at[which], frames, user);
 }
 
-int sockets_send(sockets_t *s, enum wire_channel channel, ipp_frames_t *frames)
+int sockets_send(sockets_t *s, int which, ipp_frames_t *frames)
 {
-    return wire_socket_send(s->at[channel], frames);
+    return wire_socket_send(s->at[which], frames);
 }
