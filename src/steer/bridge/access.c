@@ -51,21 +51,18 @@ struct guest *access_find(struct access *access, const char *key)
 
 static struct guest *find_name(struct access *access, const char *name)
 {
-    struct guest *guest, *next;
-    HASH_ITER(hh, access->guests, guest, next)
-    {
-        if (strcmp(guest->name, name) == 0)
-            return guest;
-    }
-    return NULL;
+    struct guest *guest = access->guests;
+    while (guest && strcmp(guest->name, name) != 0)
+        guest = guest->hh.next;
+    return guest;
 }
 
 void access_clear(struct access *access)
 {
-    struct guest *guest, *next;
-    HASH_ITER(hh, access->guests, guest, next)
-    {
-        HASH_DEL(access->guests, guest);
+    struct guest *guest = access->guests, *next;
+    HASH_CLEAR(hh, access->guests);
+    for (; guest; guest = next) {
+        next = guest->hh.next;
         guest_free(guest);
     }
 }

@@ -98,6 +98,8 @@ void life_stop(struct bridge *b, int exit_code, const char *why)
         ipp_log(IPP_LOG_INFO, "the cluster ends: %s", why);
     if (b->connection_written)
         unlink(b->connection_path);
+    if (b->sockets)
+        sockets_hide(b->sockets);
     tell_clients(b);
     link_leaving(b->link);
     struct link_envelope envelope = { .kind = LINK_STOP, .engine = -1 };

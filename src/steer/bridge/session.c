@@ -16,7 +16,7 @@
 /* Output for a client that has not acknowledged so much is dropped. */
 #define SLOW_BYTES ((size_t)64 << 20)
 /* How long, and how much, is kept for a client that is gone. */
-#define AWAY_MS (3600 * 1000)
+#define AWAY_MS ((int64_t)3600 * 1000)
 #define AWAY_BYTES ((size_t)1 << 30)
 /* Only a message shows that a connection is gone: an idle one is sent one each so often. */
 #define PING_MS 60000

@@ -157,7 +157,7 @@ static int open_local(sockets_t *s, struct wire_steering *steering, ipp_err_t *e
     return steering->ipc ? 0 : ipp_err(err, ENOMEM, "no memory for sockets");
 }
 
-static void remove_folder(const sockets_t *s)
+void sockets_hide(sockets_t *s)
 {
     char path[PATH_MAX + 10];
     if (s->folder[0] == '\0')
@@ -165,6 +165,7 @@ static void remove_folder(const sockets_t *s)
     snprintf(path, sizeof path, "%s/steering", s->folder);
     unlink(path);
     rmdir(s->folder);
+    s->folder[0] = '\0';
 }
 
 /* ---- all of them ---- */
@@ -200,7 +201,7 @@ void sockets_close(sockets_t *s, int linger_ms)
         }
     if (s->context)
         zmq_ctx_term(s->context);
-    remove_folder(s);
+    sockets_hide(s);
     free(s);
     errno = saved_errno;
 }

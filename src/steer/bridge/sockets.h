@@ -20,6 +20,8 @@ enum {
  * the server's public key and the owner's pair. NULL with a text that names the address. */
 sockets_t *sockets_open(const char *ip, int ports[WIRE_PORTS], struct wire_steering *steering,
                         ipp_err_t *err);
+/* Removes the local socket from the file system: connections that are made stay. */
+void sockets_hide(sockets_t *sockets);
 /* Waits up to linger_ms for what is still to be sent. NULL is fine. */
 void sockets_close(sockets_t *sockets, int linger_ms);
 
