@@ -50,17 +50,17 @@ static void read_user(zmq_msg_t *part, char user[WIRE_Z85_LEN + 1])
 int wire_socket_receive(void *socket, ipp_frames_t *frames, char user[WIRE_Z85_LEN + 1])
 {
     bool more = true, whole = true;
-    for (bool first = true; more; first = false) {
+    for (int n = 0; more; n++) {
         zmq_msg_t part;
         zmq_msg_init(&part);
         if (zmq_msg_recv(&part, socket, ZMQ_DONTWAIT) < 0) {
             zmq_msg_close(&part);
-            if (!first)
+            if (n > 0)
                 ipp_log(IPP_LOG_ERROR, "a message broke off: %s", zmq_strerror(errno));
             return 0;
         }
         more = zmq_msg_more(&part);
-        if (first && user)
+        if (n == 1 && user) /* the identity before it is ZeroMQ's own */
             read_user(&part, user);
         whole &= ipp_frames_push(frames, frame_of(&part)) == 0;
     }

@@ -38,8 +38,9 @@ static struct guest *add(struct access *access, const char *key, const char *nam
 
 struct guest *access_add_owner(struct access *access, const char *key)
 {
-    return add(access, "", "owner", WIRE_ROLE_OWNER) ? add(access, key, "owner", WIRE_ROLE_OWNER)
-                                                     : NULL;
+    return add(access, ACCESS_LOCAL, "owner", WIRE_ROLE_OWNER)
+               ? add(access, key, "owner", WIRE_ROLE_OWNER)
+               : NULL;
 }
 
 struct guest *access_find(struct access *access, const char *key)
@@ -89,7 +90,7 @@ static struct guest *zap_guest(struct bridge *b, const ipp_frames_t *asked)
         ipp_frame_size(asked->at[ZAP_CREDENTIALS]) != 32 ||
         !zmq_z85_encode(key, ipp_frame_data(asked->at[ZAP_CREDENTIALS]), 32))
         return NULL;
-    return key[0] ? access_find(&b->access, key) : NULL;
+    return access_find(&b->access, key);
 }
 
 static void zap_answer(struct bridge *b, const ipp_frames_t *asked)

@@ -28,7 +28,10 @@ struct access {
     struct guest *guests;
 };
 
-/* The owner's key never expires; "" is the owner's too, on the local socket. NULL: ENOMEM. */
+/* What stands for a key on the local socket, and is none. */
+#define ACCESS_LOCAL "local"
+
+/* The owner's key never expires; who comes by the local socket is the owner too. NULL: ENOMEM. */
 struct guest *access_add_owner(struct access *access, const char *key);
 /* Who holds `key` now; NULL: nobody, or it has expired. */
 struct guest *access_find(struct access *access, const char *key);

@@ -98,7 +98,7 @@ static void take(struct bridge *b, struct arrival *a, ipp_frames_t *frames)
 void steer_messages(struct bridge *b, int socket)
 {
     char key[WIRE_Z85_LEN + 1];
-    struct arrival a = { .socket = socket, .key = key };
+    struct arrival a = { .socket = socket, .key = socket == SOCKET_LOCAL ? ACCESS_LOCAL : key };
     ipp_frames_t frames = { 0 };
     for (int n = 0; n < MESSAGES_PER_TURN; n++) {
         if (!sockets_receive(b->sockets, socket, &frames, key))
