@@ -360,6 +360,17 @@ def test_an_operator_runs_and_does_not_invite(cluster: Cluster, invite: Any) -> 
         refused(operator.ask("session", "invitations_request"), "PermissionError", "owner")
 
 
+def test_a_token_is_of_no_use_with_another_key(
+    cluster: Cluster, client: Steering, invite: Any
+) -> None:
+    with Steering(cluster.connection_file, keys=invite("operator")) as first:
+        keys = invite("operator")
+        with Steering(cluster.connection_file, keys=keys, attach=False) as thief:
+            thief.token = first.token
+            assert thief.attach(resume=True)["ename"] == "PermissionError"
+        assert evaluate(first, "6", "0") == {0: "6"}
+
+
 def test_a_revoked_key_is_of_no_more_use(cluster: Cluster, client: Steering, invite: Any) -> None:
     keys = invite("operator", name="eve")
     with Steering(cluster.connection_file, keys=keys) as eve:
