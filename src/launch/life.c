@@ -68,6 +68,7 @@ void life_end(const struct state *state, int grace_ms, struct ending *ending)
 
 void life_forget(const struct state *state, const struct paths *paths)
 {
-    unlink(state->connection_file); /* usually gone already: the bridge removes it */
+    wire_connection_remove(
+        state->connection_file); /* usually gone already: the bridge removes it */
     unlink(paths->state);
 }

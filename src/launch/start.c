@@ -107,7 +107,7 @@ static int check_connection_file(struct start *start, ipp_err_t *err)
         return ipp_err(err, EEXIST,
                        "%s: process %ld, not started by ipp-cluster, uses %s: give --cluster-id",
                        start->title, pid, start->paths.connection);
-    unlink(start->paths.connection);
+    wire_connection_remove(start->paths.connection);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown" /* compiled without configure */
@@ -263,4 +264,31 @@ int wire_connection_read(const char *path, wire_connection_t *connection, ipp_er
     wire_connection_clear(connection);
     *connection = fresh;
     return 0;
+}
+
+/* Only what a bridge made: FOLDER/ippmpi-XXXXXX/steering. */
+static void remove_local_socket(const char *endpoint)
+{
+    static const char scheme[] = "ipc://", tail[] = "/steering";
+    if (!endpoint || strncmp(endpoint, scheme, strlen(scheme)) != 0)
+        return;
+    char *path = strdup(endpoint + strlen(scheme));
+    char *end = path ? strrchr(path, '/') : NULL;
+    if (end && strcmp(end, tail) == 0) {
+        unlink(path);
+        *end = '\0';
+        const char *folder = strrchr(path, '/');
+        if (folder && strncmp(folder, "/ippmpi-", strlen("/ippmpi-")) == 0)
+            rmdir(path); /* only when it is empty */
+    }
+    free(path);
+}
+
+void wire_connection_remove(const char *path)
+{
+    wire_connection_t connection = { 0 };
+    if (wire_connection_read(path, &connection, NULL) == 0)
+        remove_local_socket(connection.steering.ipc);
+    wire_connection_clear(&connection);
+    unlink(path);
 }

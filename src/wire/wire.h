@@ -202,5 +202,7 @@ int wire_connection_write(const char *path, const wire_connection_t *connection,
  * at fault. On success the strings are the caller's (wire_connection_clear), what `connection` held
  * before is dropped; on failure it is unchanged. */
 int wire_connection_read(const char *path, wire_connection_t *connection, ipp_err_t *err);
+/* Removes the file of a cluster that is gone, and the local socket that it names. */
+void wire_connection_remove(const char *path);
 
 #endif

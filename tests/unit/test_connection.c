@@ -230,6 +230,27 @@ START_TEST(read_takes_optional_strings_as_empty)
 }
 END_TEST
 
+START_TEST(remove_takes_the_local_socket_along)
+{
+    char folder[300], socket[320], endpoint[340];
+    struct stat info;
+    snprintf(folder, sizeof folder, "%s/ippmpi-AbCdEf", unit_folder);
+    snprintf(socket, sizeof socket, "%s/steering", folder);
+    snprintf(endpoint, sizeof endpoint, "ipc://%s", socket);
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    fclose(fopen(socket, "w"));
+    wire_connection_t c = example();
+    free(c.steering.ipc);
+    c.steering.ipc = strdup(endpoint);
+    ck_assert_int_eq(wire_connection_write(path, &c, NULL), 0);
+    wire_connection_clear(&c);
+    wire_connection_remove(path);
+    ck_assert(stat(path, &info) < 0 && stat(socket, &info) < 0 && stat(folder, &info) < 0);
+    ck_assert_int_eq(stat(unit_folder, &info), 0);
+    wire_connection_remove(path); /* nothing is there */
+}
+END_TEST
+
 START_TEST(an_invitation_has_no_key_and_no_ports)
 {
     wire_connection_t c = example();
@@ -354,6 +375,7 @@ int main(void)
     tcase_add_checked_fixture(reads, setup, unit_remove_folder);
     tcase_add_test(reads, read_gives_what_was_written);
     tcase_add_test(reads, read_takes_optional_strings_as_empty);
+    tcase_add_test(reads, remove_takes_the_local_socket_along);
     tcase_add_test(reads, an_invitation_has_no_key_and_no_ports);
     tcase_add_test(reads, read_says_what_the_file_system_said);
     tcase_add_test(reads, read_refuses_what_is_no_object);
