@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The inside of libippsteer: what its files share. Nobody else includes this. */
+#ifndef IPP_CLIENT_PRIVATE_H
+#define IPP_CLIENT_PRIVATE_H
+
+#include <uthash.h>
+
+#include "ippsteer.h"
+#include "wire/wire.h"
+
+_Static_assert(sizeof(ipp_error_t) == sizeof(ipp_err_t), "one is filled as the other");
+
+/* The caller's error text, as the rooms below fill it. */
+static inline ipp_err_t *inner(ipp_error_t *err)
+{
+    return (ipp_err_t *)err;
+}
+
+/* ---- outbox.c: what was sent and is not acknowledged, and what waits for room ---- */
+
+/* Buffers up to this size are copied into the message. */
+#define PACKED_BYTES 4096
+
+/* One message to be sent, in one allocation; its head is made when it leaves. */
+struct piece {
+    ipp_frame_t *frame; /* NULL: the bytes are in the message's text */
+    size_t size;
+};
+struct outgoing {
+    struct outgoing *next;
+    uint64_t sequence;
+    size_t bytes; /* of all frames */
+    enum wire_channel channel;
+    uint32_t buffer_count;
+    size_t header_size, metadata_size, content_size;
+    const char *text; /* header, metadata, content, packed buffers, one behind the other */
+    struct piece buffers[];
+};
+
+/* Copies the three; large `buffers` are shared, small ones copied. NULL: ENOMEM. */
+struct outgoing *outgoing_create(enum wire_channel channel, const char *header,
+                                 const char *metadata, const char *content,
+                                 ipp_frame_t *const *buffers, size_t buffer_count);
+void outgoing_destroy(struct outgoing *message); /* NULL is fine */
+
+/* Messages in the order of their numbers. Start it as {0}. */
+struct outbox {
+    struct outgoing *first, *last, *unsent;
+    uint64_t last_sequence;   /* of what was added */
+    uint64_t sent, ever_sent; /* last one sent: on this connection, on any */
+    size_t unacknowledged;    /* bytes sent on this connection and not acknowledged */
+};
+
+/* Takes the message and gives it the next number. */
+void outbox_add(struct outbox *outbox, struct outgoing *message);
+/* The message that may be sent now; NULL: none, or the window is full. */
+const struct outgoing *outbox_next(const struct outbox *outbox);
+/* outbox_next's has been sent. */
+void outbox_sent(struct outbox *outbox);
+/* The other side has all up to `sequence`. False: it cannot, for they were not sent. */
+bool outbox_acknowledge(struct outbox *outbox, uint64_t sequence);
+/* A new connection: what is behind `received` is to be sent again. False as above. */
+bool outbox_rewind(struct outbox *outbox, uint64_t received);
+void outbox_clear(struct outbox *outbox);
+
+/* ---- where.c, ssh.c: finding the cluster ---- */
+
+/* Where a cluster is reached, and how. Start it as {0}. */
+struct place {
+    wire_connection_t connection;
+    char *endpoint; /* ZeroMQ's */
+    char *label;    /* what error texts call it: the connection file */
+    bool curve;     /* ipc of the same user goes without */
+    struct tunnel *tunnel;
+};
+
+/* A parsed ssh://[USER@]HOST[:PORT][/ID]. */
+struct ssh_url {
+    char *login;      /* [USER@]HOST */
+    int port;         /* 0: ssh's own choice */
+    char *cluster_id; /* "" for the default cluster */
+};
+bool where_is_ssh(const char *where);
+int where_parse_ssh(const char *where, struct ssh_url *url, ipp_err_t *err);
+void ssh_url_clear(struct ssh_url *url);
+/* The connection file `where` means (not an ssh URL); the caller frees it. */
+char *where_path(const char *where, const char *profile, ipp_err_t *err);
+/* The host of a connection's TCP socket: a wildcard address becomes the location's. */
+char *where_tcp_host(const wire_connection_t *connection);
+/* Finds, reads and checks; for ssh it makes the tunnel until `deadline_ms` (ipp_now_ms). */
+int place_find(struct place *place, const char *where, const char *profile, int64_t deadline_ms,
+               ipp_err_t *err);
+void place_clear(struct place *place);
+
+/* ---- line.c: one ZeroMQ connection ---- */
+
+enum line_event {
+    LINE_NOTHING,
+    LINE_BROKEN,      /* was up, or on its way up, and is not any more */
+    LINE_REFUSED_KEY, /* ZAP said 400 */
+    LINE_NOT_OURS,    /* somebody listens there, who does not have the server's key */
+    LINE_CLOSED,      /* nobody listens there, or the host is not reached */
+};
+
+struct line {
+    void *context, *dealer, *monitor; /* dealer and monitor are NULL while it is closed */
+    int epoll_fd;                     /* its descriptors are in it while it is open */
+};
+
+int line_open(struct line *line, const struct place *place, ipp_err_t *err);
+void line_close(struct line *line);
+/* False: the connection is gone. */
+bool line_send(struct line *line, const struct outgoing *message, uint64_t acknowledged);
+bool line_send_ack(struct line *line, uint64_t acknowledged);
+/* True: one message's frames are in `frames`. */
+bool line_receive(struct line *line, ipp_frames_t *frames);
+/* Events or messages wait; must be false before anybody sleeps on the descriptors. */
+bool line_ready(struct line *line);
+enum line_event line_event(struct line *line);
+
+/* ---- future.c: requests that are awaited ---- */
+
+struct answer {
+    ipp_answer_t shown;
+    ipp_frames_t frames; /* that the large buffers point into */
+    char *dtype;         /* ipp_answer_array's; NULL until it is asked */
+    int64_t *shape;
+    int ndims;
+};
+
+struct ipp_future {
+    ipp_steer_t *steer;
+    uint64_t sequence;
+    UT_hash_handle hh;
+    struct answer **answers;
+    uint32_t count, capacity;
+    bool done, abandoned; /* abandoned: the caller has destroyed it */
+    enum wire_channel channel;
+    const char *failure;
+    char *targets; /* NULL: all */
+    ipp_output_fn on_output;
+    void *output_arg;
+    void (*on_done)(ipp_future_t *future, void *arg);
+    void *done_arg;
+};
+
+/* A message from the bridge taken apart; it lends all. */
+struct incoming {
+    enum wire_channel channel;
+    struct wire_head head;
+    ipp_frame_t *header, *metadata, *content;
+    ipp_frame_t *const *buffers;
+    size_t buffer_count;
+};
+
+struct ipp_future *future_create(ipp_steer_t *steer, const ipp_request_t *request);
+void future_free(struct ipp_future *future);
+/* An answer arrived. */
+void future_answer(ipp_steer_t *steer, const struct incoming *message);
+/* Output, progress or an event arrived. */
+void future_output(ipp_steer_t *steer, const struct incoming *message);
+/* Nobody will answer any more: all futures get done with `failure`, which outlives them. */
+void future_fail_all(ipp_steer_t *steer, const char *failure);
+
+/* ---- request.c, chunks.c ---- */
+
+/* Header of the message with that number; the caller frees it. NULL: ENOMEM or EINVAL. */
+char *request_header(const ipp_steer_t *steer, const char *type, uint64_t sequence);
+/* msg_id of that message. */
+#define MSG_ID_LEN 96
+void request_msg_id(const ipp_steer_t *steer, uint64_t sequence, char out[MSG_ID_LEN]);
+
+/* How many of the buffers stay in the message: those behind go ahead of it, as one transfer. */
+size_t chunks_keep(const ipp_frames_t *buffers);
+/* Appends to *tail the chunk_requests of the buffers from `first` on, to be numbered from the next
+ * one on; returns how many, or -1 with errno ENOMEM (what was appended is the caller's). */
+int64_t chunks_make(const ipp_steer_t *steer, const ipp_frames_t *buffers, size_t first,
+                    const char *targets, uint64_t transfer, struct outgoing ***tail);
+
+/* ---- session.c: the session and its connections ---- */
+
+enum session_state { SESSION_DOWN, SESSION_CONNECTING, SESSION_ATTACHED, SESSION_DEAD };
+
+struct ipp_steer {
+    struct place place;
+    struct line line;
+    char *client;
+    char token[WIRE_TOKEN_LEN + 1];
+    char session[37]; /* in headers; and half of our msg_ids */
+
+    enum session_state state;
+    bool attached_once;
+    int64_t retry_at, deadline; /* down: next attempt; connecting: until when to wait for attach */
+    unsigned attempts;          /* since the last success */
+    int64_t gone_since;         /* nobody of ours listens there since; 0: not known to be so */
+    int64_t offline_since;      /* 0: attached */
+    ipp_err_t trouble;          /* why the last attempt failed */
+    bool ending;                /* the cluster said that it ends */
+
+    struct outbox outbox;
+    uint64_t received;        /* last message of the bridge's */
+    unsigned unsaid_messages; /* received and not acknowledged */
+    size_t unsaid_bytes;
+    uint64_t last_transfer;
+
+    struct ipp_future *futures; /* by sequence */
+    ipp_output_fn on_event;
+    void *event_arg;
+
+    json_t *about;
+    char *about_text;
+    int *engines;
+    size_t engine_count;
+
+    int epoll_fd, wake_fd, self_fd;
+    bool armed; /* self_fd is readable: something waits that no descriptor of ZeroMQ's shows */
+    int death;  /* errno */
+    ipp_err_t last_words;
+};
+
+/* Starts the first connection. */
+void session_start(ipp_steer_t *steer);
+/* Takes what arrived, sends what may be sent, connects when it is time; true: something happened.
+ */
+bool session_step(ipp_steer_t *steer);
+/* When session_step has to be called though nothing arrives, in ms from now; -1: never. */
+int session_timeout(const ipp_steer_t *steer);
+/* Sends what the window allows. */
+void session_flush(ipp_steer_t *steer);
+/* The end: everything fails from now on. */
+void session_die(ipp_steer_t *steer, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- about.c: what is known of the cluster ---- */
+
+/* Takes the content of an attach_reply. */
+int about_set(ipp_steer_t *steer, json_t *content);
+void about_engine_gone(ipp_steer_t *steer, json_int_t id);
+void about_clear(ipp_steer_t *steer);
+
+/* ---- steer.c ---- */
+
+/* Makes ipp_steer_fd readable when messages wait that ZeroMQ's descriptor does not show. */
+void steer_rearm(ipp_steer_t *steer);
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * One ZeroMQ connection to the bridge: a DEALER that connects once, and the monitor that says what
+ * became of it. Connecting again is the session's business: it has to attach first. */
+#include "steer/client/client_private.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <zmq.h>
+
+#define HEARTBEAT_MS 5000
+/* Data on its way to a host that does not take it for so long breaks the connection. A timeout of
+ * ZeroMQ's own would also break it in the middle of a frame that takes longer. */
+#define SILENCE_MS 15000
+#define CONNECT_MS 5000
+#define HANDSHAKE_MS 10000
+
+#define MONITOR "inproc://ippsteer-monitor"
+#define DELIMITER "<IDS|MSG>"
+
+static int set_int(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+static int set_keys(void *dealer, const struct wire_steering *keys)
+{
+    return zmq_setsockopt(dealer, ZMQ_CURVE_SERVERKEY, keys->server_key, WIRE_Z85_LEN + 1) |
+           zmq_setsockopt(dealer, ZMQ_CURVE_PUBLICKEY, keys->public_key, WIRE_Z85_LEN + 1) |
+           zmq_setsockopt(dealer, ZMQ_CURVE_SECRETKEY, keys->secret_key, WIRE_Z85_LEN + 1);
+}
+
+/* The window bounds what is queued, in both directions, so ZeroMQ's own limits are off: a full
+ * queue would stop its heartbeats. */
+static int set_up(void *dealer, const struct place *place)
+{
+    int bad = set_int(dealer, ZMQ_LINGER, 0) | set_int(dealer, ZMQ_SNDHWM, 0) |
+              set_int(dealer, ZMQ_RCVHWM, 0) | set_int(dealer, ZMQ_RECONNECT_IVL, -1) |
+              set_int(dealer, ZMQ_CONNECT_TIMEOUT, CONNECT_MS) |
+              set_int(dealer, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) |
+              set_int(dealer, ZMQ_IPV6, place->endpoint[6] == '[');
+    if (place->curve)
+        bad |= set_int(dealer, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) |
+               set_int(dealer, ZMQ_HEARTBEAT_TIMEOUT, 0) |
+               set_int(dealer, ZMQ_TCP_MAXRT, SILENCE_MS) |
+               set_keys(dealer, &place->connection.steering);
+    return bad ? -1 : 0;
+}
+
+static int descriptor(void *socket)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+    zmq_getsockopt(socket, ZMQ_FD, &fd, &size);
+    return fd;
+}
+
+static int watch(struct line *line, void *socket)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+    return epoll_ctl(line->epoll_fd, EPOLL_CTL_ADD, descriptor(socket), &event);
+}
+
+static void *open_monitor(struct line *line)
+{
+    int events = ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+    void *monitor = zmq_socket(line->context, ZMQ_PAIR);
+    if (monitor && set_int(monitor, ZMQ_LINGER, 0) == 0 &&
+        zmq_socket_monitor(line->dealer, MONITOR, events) == 0 &&
+        zmq_connect(monitor, MONITOR) == 0)
+        return monitor;
+    if (monitor)
+        zmq_close(monitor);
+    return NULL;
+}
+
+int line_open(struct line *line, const struct place *place, ipp_err_t *err)
+{
+    line->dealer = zmq_socket(line->context, ZMQ_DEALER);
+    if (!line->dealer)
+        return ipp_err(err, errno, "no socket: %s", zmq_strerror(errno));
+    if (set_up(line->dealer, place) < 0 || !(line->monitor = open_monitor(line)) ||
+        watch(line, line->dealer) < 0 || watch(line, line->monitor) < 0 ||
+        zmq_connect(line->dealer, place->endpoint) < 0) {
+        int code = errno;
+        line_close(line);
+        return ipp_err(err, code, "%s: %s", place->endpoint, zmq_strerror(code));
+    }
+    return 0;
+}
+
+/* Out of epoll by hand: a child of the caller's may hold a copy of the descriptor. */
+static void shut(struct line *line, void **socket)
+{
+    if (!*socket)
+        return;
+    epoll_ctl(line->epoll_fd, EPOLL_CTL_DEL, descriptor(*socket), NULL);
+    zmq_close(*socket);
+    *socket = NULL;
+}
+
+void line_close(struct line *line)
+{
+    if (line->dealer)
+        zmq_socket_monitor(line->dealer, NULL, 0);
+    shut(line, &line->monitor);
+    shut(line, &line->dealer);
+}
+
+/* ---- sending ---- */
+
+static bool send_bytes(struct line *line, const void *data, size_t size, int more)
+{
+    return zmq_send(line->dealer, data, size, ZMQ_DONTWAIT | more) >= 0;
+}
+
+static void unref_frame(void *data, void *frame)
+{
+    (void)data;
+    ipp_frame_unref(frame);
+}
+
+static bool send_frame(struct line *line, ipp_frame_t *frame, int more)
+{
+    zmq_msg_t part;
+    if (zmq_msg_init_data(&part, ipp_frame_data(frame), ipp_frame_size(frame), unref_frame,
+                          ipp_frame_ref(frame)) < 0) {
+        ipp_frame_unref(frame);
+        return false;
+    }
+    if (zmq_msg_send(&part, line->dealer, ZMQ_DONTWAIT | more) >= 0)
+        return true;
+    zmq_msg_close(&part);
+    return false;
+}
+
+static bool send_start(struct line *line, enum wire_channel channel, const struct wire_head *head,
+                       int more)
+{
+    const char *name = wire_channel_name(channel);
+    ipp_frame_t *frame = wire_head_frame(head);
+    bool fine = frame && send_bytes(line, name, strlen(name), ZMQ_SNDMORE) &&
+                send_bytes(line, ipp_frame_data(frame), ipp_frame_size(frame), more);
+    ipp_frame_unref(frame);
+    return fine;
+}
+
+static bool send_buffers(struct line *line, const struct outgoing *message, const char *at)
+{
+    for (uint32_t i = 0; i < message->buffer_count; i++) {
+        const struct piece *piece = &message->buffers[i];
+        int more = i + 1 < message->buffer_count ? ZMQ_SNDMORE : 0;
+        if (piece->frame ? !send_frame(line, piece->frame, more)
+                         : !send_bytes(line, at, piece->size, more))
+            return false;
+        at += piece->frame ? 0 : piece->size;
+    }
+    return true;
+}
+
+bool line_send(struct line *line, const struct outgoing *message, uint64_t acknowledged)
+{
+    struct wire_head head = { .sequence = message->sequence, .acknowledged = acknowledged };
+    const char *metadata = message->text + message->header_size;
+    const char *content = metadata + message->metadata_size;
+    return send_start(line, message->channel, &head, ZMQ_SNDMORE) &&
+           send_bytes(line, DELIMITER, strlen(DELIMITER), ZMQ_SNDMORE) &&
+           send_bytes(line, "", 0, ZMQ_SNDMORE) &&
+           send_bytes(line, message->text, message->header_size, ZMQ_SNDMORE) &&
+           send_bytes(line, "{}", 2, ZMQ_SNDMORE) &&
+           send_bytes(line, metadata, message->metadata_size, ZMQ_SNDMORE) &&
+           send_bytes(line, content, message->content_size,
+                      message->buffer_count > 0 ? ZMQ_SNDMORE : 0) &&
+           send_buffers(line, message, content + message->content_size);
+}
+
+bool line_send_ack(struct line *line, uint64_t acknowledged)
+{
+    struct wire_head head = { .acknowledged = acknowledged };
+    return send_start(line, WIRE_ACK, &head, 0);
+}
+
+/* ---- receiving ---- */
+
+bool line_receive(struct line *line, ipp_frames_t *frames)
+{
+    return line->dealer && wire_socket_receive(line->dealer, frames, NULL) == 1;
+}
+
+static bool has_input(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN);
+}
+
+bool line_ready(struct line *line)
+{
+    return line->dealer && (has_input(line->dealer) || has_input(line->monitor));
+}
+
+static enum line_event event_of(unsigned event)
+{
+    switch (event) {
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        return LINE_REFUSED_KEY;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+        return LINE_NOT_OURS;
+    case ZMQ_EVENT_CLOSED:
+        return LINE_CLOSED;
+    default:
+        return LINE_BROKEN;
+    }
+}
+
+enum line_event line_event(struct line *line)
+{
+    ipp_frames_t frames = { 0 };
+    uint16_t event = 0;
+    if (!line->monitor || wire_socket_receive(line->monitor, &frames, NULL) != 1)
+        return LINE_NOTHING;
+    if (ipp_frame_size(frames.at[0]) >= sizeof event)
+        memcpy(&event, ipp_frame_data(frames.at[0]), sizeof event);
+    ipp_frames_clear(&frames);
+    return event_of(event);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Connections as the caller sees them: made, driven, closed. */
+#include "steer/client/client_private.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define CONNECT_MS 10000
+#define CLOSE_MS 5000
+
+/* ---- made ---- */
+
+static int make_fds(ipp_steer_t *steer, ipp_err_t *err)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+    steer->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    steer->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    steer->self_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (steer->epoll_fd < 0 || steer->wake_fd < 0 || steer->self_fd < 0 ||
+        epoll_ctl(steer->epoll_fd, EPOLL_CTL_ADD, steer->wake_fd, &event) < 0 ||
+        epoll_ctl(steer->epoll_fd, EPOLL_CTL_ADD, steer->self_fd, &event) < 0)
+        return ipp_err(err, errno, "no descriptors: %s", strerror(errno));
+    steer->line.epoll_fd = steer->epoll_fd;
+    return 0;
+}
+
+static int make_names(ipp_steer_t *steer, const char *client, ipp_err_t *err)
+{
+    unsigned char random[WIRE_TOKEN_LEN / 2];
+    wire_uuid(steer->session);
+    randombytes_buf(random, sizeof random);
+    sodium_bin2hex(steer->token, sizeof steer->token, random, sizeof random);
+    steer->client = strdup(client ? client : "libippsteer");
+    return steer->client ? 0 : ipp_err(err, ENOMEM, "no memory");
+}
+
+static int attach(ipp_steer_t *steer, int64_t deadline, ipp_err_t *err)
+{
+    session_start(steer);
+    while (steer->state != SESSION_ATTACHED) {
+        int64_t left = deadline - ipp_now_ms();
+        if (left <= 0)
+            return ipp_err(err, ETIMEDOUT, "%s: nobody answers at %s: is the cluster gone?",
+                           steer->place.label, steer->place.endpoint);
+        if (ipp_steer_progress(steer, (int)left, (ipp_error_t *)err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The errno of a failure is kept. */
+static void destroy(ipp_steer_t *steer)
+{
+    int saved_errno = errno;
+    line_close(&steer->line);
+    if (steer->line.context)
+        zmq_ctx_term(steer->line.context);
+    place_clear(&steer->place);
+    outbox_clear(&steer->outbox);
+    about_clear(steer);
+    int fds[] = { steer->epoll_fd, steer->wake_fd, steer->self_fd };
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    sodium_memzero(steer->token, sizeof steer->token);
+    free(steer->client);
+    free(steer);
+    errno = saved_errno;
+}
+
+ipp_steer_t *ipp_steer_connect(const char *where, const ipp_steer_options_t *options,
+                               ipp_error_t *err)
+{
+    static const ipp_steer_options_t none;
+    const ipp_steer_options_t *o = options ? options : &none;
+    int64_t deadline = ipp_now_ms() + (o->timeout_ms > 0 ? o->timeout_ms : CONNECT_MS);
+    ipp_steer_t *steer = calloc(1, sizeof *steer);
+    if (!steer) {
+        ipp_err(inner(err), ENOMEM, "no memory");
+        return NULL;
+    }
+    steer->epoll_fd = steer->wake_fd = steer->self_fd = -1;
+    if (make_fds(steer, inner(err)) < 0 || make_names(steer, o->client, inner(err)) < 0 ||
+        place_find(&steer->place, where, o->profile, deadline, inner(err)) < 0)
+        goto error;
+    steer->line.context = zmq_ctx_new();
+    if (!steer->line.context) {
+        ipp_err(inner(err), errno, "no ZeroMQ context: %s", zmq_strerror(errno));
+        goto error;
+    }
+    if (attach(steer, deadline, inner(err)) < 0)
+        goto error;
+    return steer;
+error:
+    destroy(steer);
+    return NULL;
+}
+
+/* ---- closed ---- */
+
+/* What was sent before goes out before. */
+static void detach(ipp_steer_t *steer)
+{
+    ipp_request_t request = { .type = "detach_request", .channel = "session" };
+    ipp_future_t *future =
+        steer->state == SESSION_ATTACHED ? ipp_steer_send(steer, &request, NULL) : NULL;
+    if (!future)
+        return;
+    ipp_future_wait(future, CLOSE_MS, NULL);
+    ipp_future_destroy(future);
+}
+
+void ipp_steer_close(ipp_steer_t *steer)
+{
+    if (!steer)
+        return;
+    steer->on_event = NULL;
+    detach(steer);
+    session_die(steer, ECONNABORTED, "closed");
+    destroy(steer);
+}
+
+/* ---- looked at ---- */
+
+const char *ipp_steer_about(const ipp_steer_t *steer)
+{
+    return steer->about_text;
+}
+
+const int *ipp_steer_engines(const ipp_steer_t *steer, size_t *count)
+{
+    *count = steer->engine_count;
+    return steer->engines;
+}
+
+/* ---- driven ---- */
+
+int ipp_steer_fd(const ipp_steer_t *steer)
+{
+    return steer->epoll_fd;
+}
+
+int ipp_steer_timeout(const ipp_steer_t *steer)
+{
+    return session_timeout(steer);
+}
+
+void ipp_steer_wake(ipp_steer_t *steer)
+{
+    int saved_errno = errno;
+    eventfd_write(steer->wake_fd, 1);
+    errno = saved_errno;
+}
+
+void steer_rearm(ipp_steer_t *steer)
+{
+    if (steer->armed || (steer->state != SESSION_DEAD && !line_ready(&steer->line)))
+        return;
+    eventfd_write(steer->self_fd, 1);
+    steer->armed = true;
+}
+
+static bool taken(int fd)
+{
+    eventfd_t count;
+    return eventfd_read(fd, &count) == 0;
+}
+
+/* Sleeps until something happens; true: somebody woke us, or a signal did. */
+static bool sleep_until(ipp_steer_t *steer, int timeout_ms)
+{
+    struct epoll_event event[4];
+    int limit = session_timeout(steer);
+    if (timeout_ms >= 0 && (limit < 0 || timeout_ms < limit))
+        limit = timeout_ms;
+    bool interrupted = epoll_wait(steer->epoll_fd, event, 4, limit) < 0;
+    return taken(steer->wake_fd) || interrupted;
+}
+
+static int report_end(const ipp_steer_t *steer, ipp_error_t *err)
+{
+    return ipp_err(inner(err), steer->death, "%s", steer->last_words.text);
+}
+
+int ipp_steer_progress(ipp_steer_t *steer, int timeout_ms, ipp_error_t *err)
+{
+    int64_t end = timeout_ms < 0 ? INT64_MAX : ipp_now_ms() + timeout_ms;
+    if (steer->state == SESSION_DEAD)
+        return report_end(steer, err);
+    if (steer->armed) {
+        taken(steer->self_fd);
+        steer->armed = false;
+    }
+    bool happened = session_step(steer) || taken(steer->wake_fd);
+    while (!happened && timeout_ms != 0 && steer->state != SESSION_DEAD) {
+        int64_t left = timeout_ms < 0 ? -1 : end - ipp_now_ms();
+        if (timeout_ms > 0 && left <= 0)
+            break;
+        happened = (!line_ready(&steer->line) && sleep_until(steer, (int)left));
+        happened |= session_step(steer);
+    }
+    steer_rearm(steer);
+    return steer->state == SESSION_DEAD ? report_end(steer, err) : happened;
+}

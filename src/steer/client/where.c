@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Where a cluster is: the connection file that a caller means, and the socket that it names. */
+#include "steer/client/client_private.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SSH "ssh://"
+
+bool where_is_ssh(const char *where)
+{
+    return where && strncmp(where, SSH, strlen(SSH)) == 0;
+}
+
+/* ---- ssh URLs ---- */
+
+/* Nothing that ssh would take for an option, or a shell for anything. */
+static bool is_plain(const char *text, size_t size)
+{
+    if (size == 0 || text[0] == '-')
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if (!isalnum((unsigned char)text[i]) && !strchr("@._-:[]%+\\", text[i]))
+            return false;
+    return true;
+}
+
+/* Where the host ends: at its port's colon, but for those inside brackets. */
+static const char *end_of_host(const char *login, const char *end)
+{
+    const char *host = login;
+    for (const char *c = login; c < end; c++)
+        if (*c == '@')
+            host = c + 1;
+    if (host < end && *host == '[') {
+        const char *bracket = memchr(host, ']', (size_t)(end - host));
+        return bracket ? bracket + 1 : end;
+    }
+    const char *colon = memchr(host, ':', (size_t)(end - host));
+    return colon ? colon : end;
+}
+
+static int take_port(struct ssh_url *url, const char *colon, const char *end)
+{
+    if (colon == end)
+        return 0;
+    char *after;
+    long port =
+        *colon == ':' && isdigit((unsigned char)colon[1]) ? strtol(colon + 1, &after, 10) : 0;
+    if (port < 1 || port > 65535 || after != end)
+        return -1;
+    url->port = (int)port;
+    return 0;
+}
+
+/* [USER@]HOST without the brackets around an IPv6 address: ssh wants none. */
+static char *login_of(const char *start, const char *end)
+{
+    char *login = strndup(start, (size_t)(end - start));
+    char *open = login ? strchr(login, '[') : NULL;
+    if (open) {
+        size_t rest = strcspn(open + 1, "]");
+        memmove(open, open + 1, rest);
+        open[rest] = '\0';
+    }
+    return login;
+}
+
+int where_parse_ssh(const char *where, struct ssh_url *url, ipp_err_t *err)
+{
+    const char *start = where + strlen(SSH), *end = start + strcspn(start, "/");
+    const char *host_end = end_of_host(start, end);
+    const char *host = memchr(start, '@', (size_t)(host_end - start));
+    host = host ? host + 1 : start;
+    *url = (struct ssh_url){ 0 };
+    if (!is_plain(start, (size_t)(host_end - start)) ||
+        !is_plain(host, (size_t)(host_end - host)) || take_port(url, host_end, end) < 0)
+        return ipp_err(err, EINVAL, "'%.200s': not ssh://[USER@]HOST[:PORT][/CLUSTER]", where);
+    url->login = login_of(start, host_end);
+    url->cluster_id = strdup(*end ? end + 1 : "");
+    if (url->login && url->cluster_id)
+        return 0;
+    ssh_url_clear(url);
+    return ipp_err(err, ENOMEM, "no memory");
+}
+
+void ssh_url_clear(struct ssh_url *url)
+{
+    free(url->login);
+    free(url->cluster_id);
+    *url = (struct ssh_url){ 0 };
+}
+
+/* ---- files ---- */
+
+static bool is_path(const char *where)
+{
+    size_t size = strlen(where);
+    return strchr(where, '/') || (size > 5 && strcmp(where + size - 5, ".json") == 0);
+}
+
+char *where_path(const char *where, const char *profile, ipp_err_t *err)
+{
+    if (!where || !is_path(where))
+        return wire_connection_path(profile, where, err);
+    char *path = strdup(where);
+    if (!path)
+        ipp_err(err, ENOMEM, "no memory");
+    return path;
+}
+
+/* ---- addresses ---- */
+
+static bool is_wildcard(const char *address)
+{
+    return strcmp(address, "0.0.0.0") == 0 || strcmp(address, "*") == 0 ||
+           strcmp(address, "[::]") == 0 || strcmp(address, "::") == 0;
+}
+
+static bool is_here(const char *location)
+{
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    return strcmp(location, host) == 0 || strcmp(location, "localhost") == 0 ||
+           strncmp(location, "127.", 4) == 0;
+}
+
+char *where_tcp_host(const wire_connection_t *connection)
+{
+    const char *address = strstr(connection->interface, "://");
+    address = address ? address + 3 : connection->interface;
+    if (!is_wildcard(address))
+        return strdup(address);
+    return strdup(is_here(connection->location) ? "127.0.0.1" : connection->location);
+}
+
+static char *tcp_endpoint(const wire_connection_t *connection)
+{
+    char *host = where_tcp_host(connection), *endpoint = NULL;
+    if (host && asprintf(&endpoint, "tcp://%s:%d", host, connection->steering.port) < 0)
+        endpoint = NULL;
+    free(host);
+    return endpoint;
+}
+
+/* The socket file shows that this is the host, and the user, that the cluster runs on. */
+static bool use_ipc(const wire_connection_t *connection)
+{
+    const char *ipc = connection->steering.ipc;
+    return !connection->invited && strncmp(ipc, "ipc://", 6) == 0 &&
+           is_here(connection->location) && access(ipc + 6, R_OK | W_OK) == 0;
+}
+
+/* ---- places ---- */
+
+static int check_protocol(const struct place *place, ipp_err_t *err)
+{
+    int protocol = place->connection.steering.protocol;
+    if (protocol == WIRE_STEERING_PROTOCOL)
+        return 0;
+    return ipp_err(err, EPROTO, "%s: the cluster speaks protocol %d, this library %d: %s is older",
+                   place->label, protocol, WIRE_STEERING_PROTOCOL,
+                   protocol > WIRE_STEERING_PROTOCOL ? "the library" : "the cluster");
+}
+
+static int find_file(struct place *place, const char *where, const char *profile, ipp_err_t *err)
+{
+    place->label = where_path(where, profile, err);
+    if (!place->label || wire_connection_read(place->label, &place->connection, err) < 0 ||
+        check_protocol(place, err) < 0)
+        return -1;
+    bool ipc = use_ipc(&place->connection);
+    place->curve = !ipc;
+    place->endpoint =
+        ipc ? strdup(place->connection.steering.ipc) : tcp_endpoint(&place->connection);
+    return place->endpoint ? 0 : ipp_err(err, ENOMEM, "no memory");
+}
+
+int place_find(struct place *place, const char *where, const char *profile, int64_t deadline_ms,
+               ipp_err_t *err)
+{
+    if (!where_is_ssh(where))
+        return find_file(place, where, profile, err);
+    return ipp_err(err, EHOSTUNREACH, "%.200s: not built yet", where);
+}
+
+void place_clear(struct place *place)
+{
+    wire_connection_clear(&place->connection);
+    free(place->endpoint);
+    free(place->label);
+    *place = (struct place){ 0 };
+}
