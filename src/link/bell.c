@@ -17,6 +17,7 @@
 
 struct bell {
     int local_fd, udp_fd;
+    int room; /* so many Unix datagrams wait at once, or one more */
     struct bell_address mine;
 };
 
@@ -35,6 +36,18 @@ static void host_identity(char *out, size_t size)
     struct stat net = { 0 };
     stat("/proc/self/ns/net", &net);
     snprintf(out, size, "%s/%lu", boot_id, (unsigned long)net.st_ino);
+}
+
+static int read_room(void)
+{
+    int room = 1;
+    FILE *f = fopen("/proc/sys/net/unix/max_dgram_qlen", "re");
+    if (f) {
+        if (fscanf(f, "%d", &room) != 1)
+            room = 1;
+        fclose(f);
+    }
+    return room;
 }
 
 static void list_interfaces(struct bell_address *mine)
@@ -112,35 +125,49 @@ bool bell_pick(const struct bell_address *mine, const struct bell_address *peer,
     return best >= 0;
 }
 
-void bell_ring(bell_t *bell, const struct bell_address *peer)
+static bool ring_local(const bell_t *bell, const struct bell_address *peer, uint32_t news)
 {
-    /* A full socket buffer means that a bell is there already: EAGAIN is as good as sent. */
-    if (bell_same_host(&bell->mine, peer)) {
-        sendto(bell->local_fd, "!", 1, MSG_DONTWAIT | MSG_NOSIGNAL,
-               (const struct sockaddr *)&peer->local, peer->local_size);
-        return;
-    }
+    return sendto(bell->local_fd, &news, sizeof news, MSG_DONTWAIT | MSG_NOSIGNAL,
+                  (const struct sockaddr *)&peer->local, peer->local_size) >= 0;
+}
+
+bool bell_ring(bell_t *bell, const struct bell_address *peer, uint32_t news)
+{
+    if (bell_same_host(&bell->mine, peer))
+        return ring_local(bell, peer, news);
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = peer->port };
     if (bell_pick(&bell->mine, peer, &to.sin_addr))
-        sendto(bell->udp_fd, "!", 1, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&to,
-               sizeof to);
+        sendto(bell->udp_fd, &news, sizeof news, MSG_DONTWAIT | MSG_NOSIGNAL,
+               (const struct sockaddr *)&to, sizeof to);
+    return true;
 }
 
 void bell_ring_self(bell_t *bell)
 {
-    sendto(bell->local_fd, "!", 1, MSG_DONTWAIT | MSG_NOSIGNAL,
-           (const struct sockaddr *)&bell->mine.local, bell->mine.local_size);
+    ring_local(bell, &bell->mine, 0);
 }
 
-void bell_drain(int fd)
+int64_t bell_drain(const bell_t *bell, int fd)
 {
-    char ring;
-    struct iovec into = { &ring, sizeof ring };
-    struct mmsghdr rings[RINGS_AT_ONCE] = { 0 };
-    for (int i = 0; i < RINGS_AT_ONCE; i++)
-        rings[i].msg_hdr = (struct msghdr){ .msg_iov = &into, .msg_iovlen = 1 };
-    while (recvmmsg(fd, rings, RINGS_AT_ONCE, MSG_DONTWAIT, NULL) == RINGS_AT_ONCE)
-        ;
+    uint32_t news[RINGS_AT_ONCE];
+    struct iovec into[RINGS_AT_ONCE];
+    struct mmsghdr rings[RINGS_AT_ONCE];
+    for (int i = 0; i < RINGS_AT_ONCE; i++) {
+        into[i] = (struct iovec){ &news[i], sizeof news[i] };
+        rings[i] =
+            (struct mmsghdr){ .msg_hdr = (struct msghdr){ .msg_iov = &into[i], .msg_iovlen = 1 } };
+    }
+    bool certain = fd == bell->local_fd;
+    int64_t sum = 0;
+    int count, taken = 0;
+    do {
+        count = recvmmsg(fd, rings, RINGS_AT_ONCE, MSG_DONTWAIT, NULL);
+        for (int i = 0; i < count; i++, taken++) {
+            certain &= rings[i].msg_len == sizeof news[i] && news[i] > 0;
+            sum += news[i];
+        }
+    } while (count == RINGS_AT_ONCE);
+    return certain && taken < bell->room ? sum : -1;
 }
 
 bell_t *bell_create(int rank, struct bell_address *mine, ipp_err_t *err)
@@ -152,6 +179,7 @@ bell_t *bell_create(int rank, struct bell_address *mine, ipp_err_t *err)
     }
     bell->local_fd = bell->udp_fd = -1;
     host_identity(bell->mine.host, sizeof bell->mine.host);
+    bell->room = read_room();
     list_interfaces(&bell->mine);
     if (open_local(bell, rank) < 0 || open_udp(bell) < 0) {
         ipp_err(err, errno, "rank %d cannot open its bell socket: %s", rank, strerror(errno));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Bells: one datagram wakes a rank that sleeps in poll. A bell says only "look", so a lost one
- * costs a timeout. */
+ * Bells: one datagram wakes a rank that sleeps in poll, and says how many messages it will find, so
+ * that it need not look for more. A lost one costs a timeout. */
 #ifndef IPP_LINK_BELL_H
 #define IPP_LINK_BELL_H
 
@@ -27,10 +27,13 @@ bell_t *bell_create(int rank, struct bell_address *mine, ipp_err_t *err);
 void bell_destroy(bell_t *bell);
 /* The two descriptors to poll: Unix and UDP. */
 void bell_fds(const bell_t *bell, int fds[2]);
-void bell_ring(bell_t *bell, const struct bell_address *peer);
+/* `news`: so many messages are there since the last ring that was taken; 0: look for yourself.
+ * False when there was no room for it, since others wait. */
+bool bell_ring(bell_t *bell, const struct bell_address *peer, uint32_t news);
 void bell_ring_self(bell_t *bell); /* async-signal-safe */
-/* Takes away the rings that wait in one of the two descriptors. */
-void bell_drain(int fd);
+/* Takes away the rings that wait in one of the two descriptors. Returns the sum of their news, -1
+ * when there may be more: one of them had none, came over a network, or they left no room. */
+int64_t bell_drain(const bell_t *bell, int fd);
 
 /* True when datagrams to `peer` can go through a Unix socket. */
 bool bell_same_host(const struct bell_address *a, const struct bell_address *b);

@@ -235,21 +235,23 @@ static void take_head(link_t *link, int from, const char *bytes, size_t size)
 }
 
 /* Without the lock while MPI looks: where ranks share cores it yields the processor when it finds
- * nothing. */
+ * nothing, so it is not asked for more than the bells told of. */
 bool incoming_probe(link_t *link)
 {
     bool happened = false;
-    for (int heads = 0; heads < HEADS_PER_PASS; heads++) {
+    for (int heads = 0; heads < HEADS_PER_PASS && link->misses < link->probes; heads++) {
         int flag = 0, count = 0;
         MPI_Message message;
         MPI_Status status;
         MPI_Improbe(MPI_ANY_SOURCE, LINK_TAG_HEAD, link->comm, &flag, &message, &status);
         if (!flag) {
-            link->misses++;
+            if (++link->misses >= link->probes)
+                link->announced = 0;
             break;
         }
         happened = true;
-        link->misses = 0;
+        link->announced--;
+        link->misses = link->announced > 0 ? 0 : link->probes;
         MPI_Get_count(&status, MPI_BYTE, &count);
         char few[4096], *bytes = count <= (int)sizeof few ? few : malloc((size_t)count);
         if (!bytes)

@@ -25,6 +25,9 @@
 #define NAP_MAX_MS 64
 /* Of 16 ms, when nothing that MPI is busy with is urgent. */
 #define FIRST_EASY_NAP 4
+#define EASY_TEST_MS 16
+/* With more of them MPI may be short of memory that it shares with their receivers. */
+#define EASY_MANY 64
 
 void *link_calloc(size_t count, size_t size)
 {
@@ -55,8 +58,8 @@ static void unlock_and_ring(link_t *link)
     for (int i = 0; i < link->to_ring_count; i++) {
         struct peer *peer = &link->peers[link->to_ring[i]];
         peer->ring = false;
-        if (!peer->lost)
-            bell_ring(link->bell, &peer->address);
+        if (!peer->lost && bell_ring(link->bell, &peer->address, peer->unrung))
+            peer->unrung = 0;
     }
     link->to_ring_count = 0;
     pthread_mutex_unlock(&link->mutex);
@@ -316,6 +319,14 @@ static bool report_lost(link_t *link)
     return any;
 }
 
+/* There is reason to probe: for `news` more messages, or, when -1, until nothing is there. */
+static void heed(link_t *link, int64_t news)
+{
+    link->announced = news < 0 || !link->all_same_host ? INT32_MAX : link->announced + news;
+    if (link->announced > 0)
+        link->misses = 0;
+}
+
 /* Waits up to timeout_ms for a descriptor to become readable, and sees to the link's own. Bells are
  * taken away before anybody looks for messages: a bell from then on wakes the next wait. */
 static bool listen_for(link_t *link, int timeout_ms)
@@ -326,14 +337,13 @@ static bool listen_for(link_t *link, int timeout_ms)
     int64_t now = ipp_now_ms();
     if (now - link->looked_ms >= trust_bells_ms(link)) {
         link->looked_ms = now;
-        link->misses = 0;
+        heed(link, -1);
     }
     for (int i = 0; i < count; i++) {
         int fd = events[i].data.fd;
         if (fd == link->bell_fds[0] || fd == link->bell_fds[1]) {
-            bell_drain(fd);
+            heed(link, bell_drain(link->bell, fd));
             link->looked_ms = now;
-            link->misses = 0;
         } else if (fd == lifeline_fd(link->lifeline))
             happened |= report_lost(link);
     }
@@ -350,6 +360,14 @@ static void pump_all(link_t *link)
         }
 }
 
+/* Each vain question costs a yield of the processor. What is done but for a word of completion is
+ * asked after when something came in, or now and then. */
+static bool operations_due(const link_t *link, bool came)
+{
+    return came || link->urgent_count > 0 || link->operation_count > EASY_MANY ||
+           ipp_now_ms() - link->tested_ms >= EASY_TEST_MS;
+}
+
 /* One look at MPI. Probes only when a bell or the time since the last one gives reason to, until
  * enough of them found nothing. */
 static bool look_once(link_t *link)
@@ -357,12 +375,13 @@ static bool look_once(link_t *link)
     bool happened = link->misses < link->probes && incoming_probe(link);
     pthread_mutex_lock(&link->mutex);
     link->driver = pthread_self();
-    if (operations_test(link))
+    bool due = operations_due(link, happened);
+    if (due && operations_test(link))
         happened = true;
     if (deliver_ready(link))
         happened = true;
-    link->quiet_passes = happened ? 0 : link->quiet_passes + 1;
-    if (link->quiet_passes > link->yield_passes + 1)
+    link->quiet_passes = happened ? 0 : link->quiet_passes + due;
+    if (due && link->quiet_passes > link->yield_passes + 1)
         operations_ring_receivers(link);
     if (link->stalled)
         pump_all(link);

@@ -90,6 +90,7 @@ struct retained { /* a multicast, until all have it */
 struct peer {
     struct bell_address address;
     bool same_host, lost, ring;
+    uint32_t unrung;               /* heads sent to it that no bell has told of */
     uint32_t sent[LINK_LANES];     /* last sequence number given to it */
     uint32_t expected[LINK_LANES]; /* next sequence number awaited from it */
     uint32_t acked[LINK_LANES];    /* it has everything before this one */
@@ -113,6 +114,8 @@ struct link {
     int epoll_fd, bell_fds[2];
     int probes;        /* so many in vain prove that nothing is there */
     int misses;        /* driver: probes in vain since the last bell or message */
+    int64_t announced; /* driver: heads that bells told of and no probe has found yet */
+    int64_t tested_ms; /* when MPI was last asked about the operations */
     int64_t looked_ms; /* driver: when there was reason to probe */
     bool all_same_host, leaving, any_lost;
     struct link_handlers handlers;

@@ -69,6 +69,7 @@ int operations_send(link_t *link, const void *data, size_t size, int tag,
         return stall(link, EHOSTDOWN);
     operation.urgent = size > LINK_EAGER_BYTES || !link->peers[operation.peer].same_host;
     note(link, operation);
+    link->peers[operation.peer].unrung += operation.packet != NULL;
     link_ring_later(link, operation.peer);
     return 0;
 }
@@ -98,6 +99,7 @@ bool operations_test(link_t *link)
 {
     if (link->operation_count == 0)
         return false;
+    link->tested_ms = ipp_now_ms();
     int done = 0;
     MPI_Testsome(link->operation_count, link->requests, &done, link->completed, link->statuses);
     if (done == MPI_UNDEFINED || done <= 0)

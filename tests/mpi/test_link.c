@@ -168,6 +168,32 @@ START_TEST(one_to_many_keeps_the_order_with_one_to_one)
 }
 END_TEST
 
+static void send_burst(int first, int end)
+{
+    const size_t bytes = 100;
+    for (int number = first; number < end; number++)
+        for (int to = 1; to < size; to++)
+            send_numbered(to, LINK_DATA, number, &bytes, 1);
+}
+
+/* Where bells find no room the receiver must look of its own accord, and not after a second. */
+START_TEST(more_messages_than_room_for_bells)
+{
+    const int ends[] = { 1, 50, 51, 100 };
+    for (int i = 0; i < 4; i++) {
+        if (rank == 0)
+            send_burst(i > 0 ? ends[i - 1] : 0, ends[i]);
+        MPI_Barrier(MPI_COMM_WORLD);
+        int64_t began_ms = ipp_now_ms();
+        if (rank > 0)
+            wait_for(&inbox.received, ends[i]);
+        ck_assert_int_lt(ipp_now_ms() - began_ms, 500);
+        link_wait(the_link, 0); /* nothing is left of what bells told of */
+        MPI_Barrier(MPI_COMM_WORLD);
+    }
+}
+END_TEST
+
 START_TEST(more_than_2_31_bytes_in_one_frame)
 {
     const size_t bytes = ((size_t)1 << 31) + 12345;
@@ -228,6 +254,7 @@ static Suite *link_suite(void)
     tcase_add_test(cases, every_size_arrives_in_order);
     tcase_add_test(cases, small_ones_pass_bulk_on_the_other_lane);
     tcase_add_test(cases, one_to_many_keeps_the_order_with_one_to_one);
+    tcase_add_test(cases, more_messages_than_room_for_bells);
     tcase_add_test(cases, bad_ranks_are_refused);
     suite_add_tcase(suite, cases);
     TCase *huge = tcase_create("huge");
