@@ -67,6 +67,8 @@ ipp_frame_t *ipp_frame_ref(ipp_frame_t *frame);  /* returns frame */
 void ipp_frame_unref(ipp_frame_t *frame);        /* NULL is fine; keeps errno */
 void *ipp_frame_data(ipp_frame_t *frame);        /* never NULL, even when size is 0 */
 size_t ipp_frame_size(const ipp_frame_t *frame); /* bytes */
+/* True while somebody else has a reference too: who asks may not change the bytes. */
+bool ipp_frame_shared(const ipp_frame_t *frame);
 bool ipp_frame_equals(ipp_frame_t *frame, const void *data, size_t size);
 
 /* A growing list that owns one reference to each of its frames. Start it as {0}. */

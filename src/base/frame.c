@@ -116,6 +116,11 @@ size_t ipp_frame_size(const ipp_frame_t *frame)
     return frame->size;
 }
 
+bool ipp_frame_shared(const ipp_frame_t *frame)
+{
+    return atomic_load_explicit(&frame->references, memory_order_acquire) > 1;
+}
+
 bool ipp_frame_equals(ipp_frame_t *frame, const void *data, size_t size)
 {
     return frame->size == size && memcmp(frame->data, data, size) == 0;

@@ -9,6 +9,7 @@
 
 struct frame_object {
     PyObject_HEAD ipp_frame_t *frame;
+    bool writable;
 };
 
 struct borrowed {
@@ -35,9 +36,9 @@ static void frame_object_free(PyObject *self)
 
 static int frame_object_buffer(PyObject *self, Py_buffer *view, int flags)
 {
-    ipp_frame_t *frame = ((struct frame_object *)self)->frame;
-    return PyBuffer_FillInfo(view, self, ipp_frame_data(frame), (Py_ssize_t)ipp_frame_size(frame),
-                             1, flags);
+    struct frame_object *object = (struct frame_object *)self;
+    return PyBuffer_FillInfo(view, self, ipp_frame_data(object->frame),
+                             (Py_ssize_t)ipp_frame_size(object->frame), !object->writable, flags);
 }
 
 /* ISO C has no way from a function to a void *; POSIX and CPython need one. */
@@ -58,15 +59,57 @@ int buffers_setup(void (*nudge)(void *arg), void *arg)
     return frame_type ? 0 : -1;
 }
 
-PyObject *buffers_view(ipp_frame_t *frame)
+/* Takes the reference `frame`. */
+static PyObject *view_of(ipp_frame_t *frame, bool writable)
 {
     struct frame_object *object = PyObject_New(struct frame_object, (PyTypeObject *)frame_type);
-    if (!object)
+    if (!object) {
+        ipp_frame_unref(frame);
         return NULL;
-    object->frame = ipp_frame_ref(frame);
+    }
+    object->frame = frame;
+    object->writable = writable;
     PyObject *view = PyMemoryView_FromObject((PyObject *)object);
     Py_DECREF(object);
     return view;
+}
+
+PyObject *buffers_view(ipp_frame_t *frame)
+{
+    return view_of(ipp_frame_ref(frame), false);
+}
+
+/* Takes the reference `frame`. The link still has one while it passes the bytes on to other ranks.
+ */
+static PyObject *view_writable(ipp_frame_t *frame)
+{
+    if (ipp_frame_shared(frame)) {
+        ipp_frame_t *copy = ipp_frame_copy(ipp_frame_data(frame), ipp_frame_size(frame));
+        ipp_frame_unref(frame);
+        if (!copy)
+            return PyErr_NoMemory();
+        frame = copy;
+    }
+    return view_of(frame, true);
+}
+
+PyObject *buffers_take(ipp_frames_t *frames, size_t first)
+{
+    size_t count = frames->count > first ? frames->count - first : 0;
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list && i < count; i++) {
+        ipp_frame_t *frame = frames->at[first + i];
+        frames->at[first + i] = NULL;
+        PyObject *view = view_writable(frame);
+        if (view)
+            PyList_SET_ITEM(list, (Py_ssize_t)i, view);
+        else
+            Py_CLEAR(list);
+    }
+    for (size_t i = 0; i < count; i++)
+        ipp_frame_unref(frames->at[first + i]);
+    frames->count -= count;
+    return list;
 }
 
 static void bury(void *data, void *arg)
@@ -102,13 +145,16 @@ void buffers_collect(void)
     }
 }
 
-/* Bytes, and what was received, also by way of a memoryview. A read-only view says nothing: others
- * may write. */
+/* Bytes, and what was received to be read, also by way of a memoryview. A read-only view says
+ * nothing: others may write. */
 static bool never_changes(PyObject *object)
 {
     if (PyMemoryView_Check(object))
         object = PyMemoryView_GET_BASE(object);
-    return object && (PyBytes_Check(object) || Py_TYPE(object) == (PyTypeObject *)frame_type);
+    if (!object || PyBytes_Check(object))
+        return object != NULL;
+    return Py_TYPE(object) == (PyTypeObject *)frame_type &&
+           !((struct frame_object *)object)->writable;
 }
 
 static ipp_frame_t *borrow(struct borrowed *borrowed, bool may_change)

@@ -18,6 +18,11 @@ void buffers_teardown(void);
 /* A read-only memoryview of the frame, which lives as long as any view of it. New reference. */
 PyObject *buffers_view(ipp_frame_t *frame);
 
+/* Takes the references of frames[first..], which end there, for a list of memoryviews that may be
+ * written to: of the bytes themselves where nobody else has them, else of a copy. New reference;
+ * NULL with a Python exception. */
+PyObject *buffers_take(ipp_frames_t *frames, size_t first);
+
 /* Whether user code goes on while the bytes are sent, and may change them. */
 enum buffers_when { BUFFERS_AFTER_USER_CODE, BUFFERS_AMID_USER_CODE };
 

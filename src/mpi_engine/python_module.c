@@ -53,6 +53,19 @@ static PyObject *get_buffers(PyObject *self, void *unused)
     return list;
 }
 
+static PyObject *take_buffers(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct request *r = alive(self);
+    return r ? buffers_take(&r->frames, FRAME_BUFFERS) : NULL;
+}
+
+static PyMethodDef request_methods[] = {
+    { "take_buffers", take_buffers, METH_NOARGS,
+      "the buffers as memoryviews that may be written to; the request has them no more" },
+    { NULL, NULL, 0, NULL }
+};
+
 static PyGetSetDef request_attributes[] = {
     { "msg_id", get_string, NULL, "id of the request", (void *)0 },
     { "msg_type", get_string, NULL, "its type", (void *)1 },
@@ -80,6 +93,7 @@ static void request_object_free(PyObject *self)
 /* ISO C has no way from a function to a void *; POSIX and CPython need one. */
 __extension__ static PyType_Slot request_slots[] = { { Py_tp_dealloc, (void *)request_object_free },
                                                      { Py_tp_getset, request_attributes },
+                                                     { Py_tp_methods, request_methods },
                                                      { 0, NULL } };
 static PyType_Spec request_spec = { .name = "_ippmpi_engine.Request",
                                     .basicsize = sizeof(struct request_object),

@@ -5,18 +5,26 @@ from __future__ import annotations
 
 import json
 import sys
-from types import TracebackType
 from typing import Any, Callable, Sequence
 
 import _ippmpi_engine as engine
 
-from . import interrupt, pickles, shell
+from . import calls, completion, interrupt, names, pickles, reporting, shell
+from .errors import engine_info, error_content
 from .messages import to_json
 
 Answer = tuple[str, bytes, Sequence[Any]]  # status, content, buffers
 
 _OK = b'{"status": "ok"}'
-_HERE = __file__.rpartition("/")[0]
+_STEERING: dict[str, Callable[[Any, dict[str, Any]], Answer]] = {
+    "call_request": calls.call,
+    "map_request": calls.map_,
+    "push_request": names.push,
+    "pull_request": names.pull,
+    "barrier_request": names.barrier,
+    "complete_request": completion.complete,
+    "is_complete_request": completion.is_complete,
+}
 
 
 class Kernel:
@@ -28,7 +36,11 @@ class Kernel:
             "apply_request": self.apply,
             "execute_request": self.execute,
             "clear_request": self.clear,
+            **{kind: self._steering(handler) for kind, handler in _STEERING.items()},
         }
+
+    def _steering(self, handler: Callable[[Any, dict[str, Any]], Answer]) -> Any:
+        return lambda request: handler(request, self.user_ns)
 
     def serve(self) -> None:
         """Answer requests until there are no more."""
@@ -42,7 +54,9 @@ class Kernel:
         if request is None:
             return False
         try:
-            engine.reply(request, *self.answer(request))
+            answer = self.answer(request)
+            reporting.end()
+            engine.reply(request, *answer)
         except BaseException as error:  # an answer that cannot be sent is still answered
             content = {
                 "status": "error",
@@ -98,40 +112,3 @@ class Kernel:
 def _call(buffers: Sequence[Any], namespace: dict[str, Any]) -> list[Any]:
     function, args, kwargs = pickles.unpack(buffers, namespace)
     return pickles.pack(function(*args, **kwargs))
-
-
-def engine_info(method: str) -> dict[str, Any]:
-    """Which engine an error comes from; clients show it above the traceback."""
-    return {"engine_uuid": engine.uuid, "engine_id": engine.engine_id, "method": method}
-
-
-def error_content(error: BaseException, method: str) -> dict[str, Any]:
-    """The content of an `error` message; with `status` added also that of an error reply."""
-    try:
-        said = str(error)
-    except BaseException as failure:
-        said = f"Failed to cast exception to string: {failure!r}"
-    interrupt.forget_handler(error)
-    return {
-        "traceback": _format(error.with_traceback(_user_part(error.__traceback__))),
-        "ename": type(error).__name__,
-        "evalue": said,
-        "engine_info": engine_info(method),
-    }
-
-
-def _user_part(traceback: TracebackType | None) -> TracebackType | None:
-    """The traceback below the engine's own frames."""
-    while traceback and traceback.tb_frame.f_code.co_filename.startswith(_HERE):
-        traceback = traceback.tb_next
-    return traceback
-
-
-def _format(error: BaseException) -> list[str]:
-    """The lines that IPython would print, or plain Python's where there is no IPython."""
-    try:
-        return shell.get().format_exception(error)
-    except BaseException:
-        import traceback
-
-        return [line.rstrip("\n") for line in traceback.format_exception(error)]

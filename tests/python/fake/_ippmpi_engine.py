@@ -21,6 +21,10 @@ class Request:
         self.__dict__.update(record)
         self.buffers = [memoryview(buffer).toreadonly() for buffer in self.buffers]
 
+    def take_buffers(self):
+        taken, self.buffers = self.buffers, []
+        return [memoryview(bytearray(buffer)) for buffer in taken]
+
 
 def _read(size):
     data = b""
