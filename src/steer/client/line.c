@@ -13,6 +13,10 @@
 #define SILENCE_MS 15000
 #define CONNECT_MS 5000
 #define HANDSHAKE_MS 10000
+/* In effect never: who is connected has to attach, so the session makes new connections. Told not
+ * to connect again at all (-1), ZeroMQ 4.3 drops the pipe between two parts of a message that is
+ * being read, and aborts. */
+#define RECONNECT_MS (24 * 3600 * 1000)
 
 #define MONITOR "inproc://ippsteer-monitor"
 #define DELIMITER "<IDS|MSG>"
@@ -34,7 +38,7 @@ static int set_keys(void *dealer, const struct wire_steering *keys)
 static int set_up(void *dealer, const struct place *place)
 {
     int bad = set_int(dealer, ZMQ_LINGER, 0) | set_int(dealer, ZMQ_SNDHWM, 0) |
-              set_int(dealer, ZMQ_RCVHWM, 0) | set_int(dealer, ZMQ_RECONNECT_IVL, -1) |
+              set_int(dealer, ZMQ_RCVHWM, 0) | set_int(dealer, ZMQ_RECONNECT_IVL, RECONNECT_MS) |
               set_int(dealer, ZMQ_CONNECT_TIMEOUT, CONNECT_MS) |
               set_int(dealer, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) |
               set_int(dealer, ZMQ_IPV6, place->endpoint[6] == '[');

@@ -151,13 +151,13 @@ static void attach_reply(ipp_steer_t *steer, const struct incoming *message)
     ipp_err_t err = { "" };
     json_t *content = wire_json_read(message->content, &err);
     const char *status = wire_json_string(content, "status", "");
-    if (!content) {
-        go_down(steer, err.text);
+    if (!content || steer->state != SESSION_CONNECTING) {
+        go_down(steer, content ? "the bridge has forgotten the connection" : err.text);
     } else if (strcmp(status, "ok") != 0) {
         const char *ename = wire_json_string(content, "ename", "error");
         session_die(steer, errno_of(ename), "%s: %s: %s", steer->place.label, ename,
                     wire_json_string(content, "evalue", ""));
-    } else if (steer->state == SESSION_CONNECTING) {
+    } else {
         attach_taken(steer, content);
     }
     json_decref(content);
