@@ -39,7 +39,9 @@ def write_connection_file(path: str) -> None:
     record = {"ssh": "", "interface": "tcp://127.0.0.1", "location": socket.gethostname(), "key": "0" * 48,
               "pack": "json", "unpack": "json", "signature_scheme": "hmac-sha256", "task_scheme": "leastload",
               "ippmpi": {"version": "0", "pid": os.getpid(), "engines": RANKS - 2,
-                         "cluster_id": option("cluster-id", ""), "python": ""},
+                         "cluster_id": option("cluster-id", ""), "python": "",
+                         "steering": {"protocol": 1, "port": 1023, "ipc": "", "server_key": "0" * 40,
+                                      "public_key": "0" * 40, "secret_key": "0" * 40}},
               **{name: 1024 + i for i, name in enumerate(PORTS)}}
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     with open(path + ".new", "w") as file:

@@ -167,14 +167,19 @@ def test_a_detached_session_is_forgotten(cluster: Cluster) -> None:
         assert again.welcome["resumed"] is False
 
 
-def test_many_requests_are_acknowledged_before_they_are_answered(client: Steering) -> None:
-    last = 0
-    for _ in range(64):
+def test_many_requests_are_acknowledged_before_they_are_answered(
+    cluster: Cluster, client: Steering
+) -> None:
+    gate = os.path.join(cluster.dir, f"acks-{client.token}")
+    wait = f"import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.01)"
+    last = client.say("engines", "execute_request", execute(wait), {"targets": "0"})
+    for _ in range(63):
         last = client.say("engines", "execute_request", execute("pass"), {"targets": "0"})
     message = client.receive(acks=True)
     while message and message.channel != "ack":
         message = client.receive(acks=True)
-    assert message and message.acknowledged <= last
+    assert message and message.acknowledged == last
+    open(gate, "w").close()
     client.answers(last)
 
 
