@@ -34,7 +34,7 @@ typedef struct ipp_steer ipp_steer_t;
 typedef struct ipp_steer_options {
     const char *profile; /* IPython profile; NULL: "default" */
     const char *client;  /* how this program is called in logs and lists; NULL: "libippsteer" */
-    int timeout_ms;      /* for ipp_steer_connect, ssh included; 0: 10 s */
+    int timeout_ms;      /* for ipp_steer_connect, ssh included; 0: 10 s, 60 s for ssh:// */
 } ipp_steer_options_t;
 
 /* Connects and attaches. `where`:
@@ -43,9 +43,11 @@ typedef struct ipp_steer_options {
  *   a path with '/' or ".json"    a connection file
  *   ssh://[USER@]HOST[:PORT][/ID] the cluster of that user there; ssh may ask for a password on the
  *                                 terminal. The tunnel lives as long as the connection.
- * `options` may be NULL. errno: ENOENT no connection file, EBADMSG not one of ours, EACCES the key
- * is refused (revoked, expired, or of another cluster), EPROTO the cluster speaks another protocol,
- * ETIMEDOUT nobody answers there (a cluster that is gone), EHOSTUNREACH ssh failed. */
+ * `options` may be NULL. errno: EINVAL `where` is none of these, ENOENT no connection file, EBADMSG
+ * not one of ours, EACCES the key is refused (revoked, expired, or of another cluster) or the file
+ * may not be read, EPROTO the cluster speaks another protocol, ECONNREFUSED the cluster is gone:
+ * nobody listens there, or somebody else; ETIMEDOUT no answer in time, EHOSTUNREACH ssh failed, or
+ * the host's name is not known here. */
 IPP_API ipp_steer_t *ipp_steer_connect(const char *where, const ipp_steer_options_t *options,
                                        ipp_error_t *err);
 /* Ends the session: what runs goes on, its answers are dropped. All futures must be destroyed
@@ -68,12 +70,12 @@ IPP_API int ipp_steer_fd(const ipp_steer_t *steer);
 /* How long at most to wait for ipp_steer_fd, in ms; -1: as long as it takes. */
 IPP_API int ipp_steer_timeout(const ipp_steer_t *steer);
 /* Waits up to timeout_ms (0: not at all, -1: until something happens), takes what arrived and calls
- * callbacks. 1: something happened, 0: nothing did. -1: the connection is of no more use, and all
- * its futures have failed: ECONNRESET the cluster has ended or forgot the session, EACCES the key
- * was revoked. */
+ * callbacks. 1: something happened (a signal too), 0: nothing did. -1: the connection is of no more
+ * use, and all its futures have failed: ECONNRESET the cluster has ended or forgot the session,
+ * EACCES the key was revoked. */
 IPP_API int ipp_steer_progress(ipp_steer_t *steer, int timeout_ms, ipp_error_t *err);
-/* Makes ipp_steer_progress return early. The one function for any thread and for signal handlers.
- */
+/* Makes ipp_steer_progress return early, with 1, and ipp_future_wait, with 0: the call that waits,
+ * or the next one. The one function for any thread and for signal handlers. */
 IPP_API void ipp_steer_wake(ipp_steer_t *steer);
 
 /* ---- requests ---- */
@@ -140,8 +142,9 @@ IPP_API size_t ipp_steer_outstanding(const ipp_steer_t *steer);
 
 /* True when the last answer is there, or none will come. */
 IPP_API bool ipp_future_done(const ipp_future_t *future);
-/* Drives until it is done, or for timeout_ms (-1: no limit). 1 done, 0 not yet; -1 the connection
- * is of no more use (ECONNRESET, EACCES), and those answers that came are there. */
+/* Drives until it is done, or for timeout_ms (-1: no limit), or until ipp_steer_wake or a signal.
+ * 1 done, 0 not yet; -1 the connection is of no more use (ECONNRESET, EACCES), or there was no
+ * memory for an answer (ENOMEM), and those answers that came are there. */
 IPP_API int ipp_future_wait(ipp_future_t *future, int timeout_ms, ipp_error_t *err);
 /* Answers so far, in the order in which they came; those of a future that is done by engine id. */
 IPP_API size_t ipp_future_count(const ipp_future_t *future);

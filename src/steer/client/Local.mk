@@ -1,7 +1,7 @@
 noinst_LTLIBRARIES += libclient.la
 libclient_la_SOURCES = \
-    %reldir%/client_private.h %reldir%/about.c %reldir%/arrays.c %reldir%/chunks.c %reldir%/future.c \
-    %reldir%/line.c %reldir%/outbox.c %reldir%/request.c %reldir%/session.c %reldir%/steer.c \
+    %reldir%/client_private.h %reldir%/about.c %reldir%/arrays.c %reldir%/chunks.c %reldir%/connect.c %reldir%/future.c \
+    %reldir%/line.c %reldir%/outbox.c %reldir%/request.c %reldir%/session.c %reldir%/ssh.c %reldir%/steer.c \
     %reldir%/usual.c %reldir%/where.c
 libclient_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) $(ZMQ_CFLAGS)
 

@@ -85,12 +85,29 @@ int where_parse_ssh(const char *where, struct ssh_url *url, ipp_err_t *err);
 void ssh_url_clear(struct ssh_url *url);
 /* The connection file `where` means (not an ssh URL); the caller frees it. */
 char *where_path(const char *where, const char *profile, ipp_err_t *err);
-/* The host of a connection's TCP socket: a wildcard address becomes the location's. */
-char *where_tcp_host(const wire_connection_t *connection);
+/* The host of a connection's TCP socket; a wildcard address becomes the location's, or this host's
+ * where `here` says that they are one. The caller frees it. */
+char *where_tcp_host(const wire_connection_t *connection, bool here);
+/* With the host as a number, so that connecting again needs no names: "tcp://10.0.0.1:4711". */
+char *where_tcp_endpoint(const wire_connection_t *connection, ipp_err_t *err);
 /* Finds, reads and checks; for ssh it makes the tunnel until `deadline_ms` (ipp_now_ms). */
 int place_find(struct place *place, const char *where, const char *profile, int64_t deadline_ms,
                ipp_err_t *err);
 void place_clear(struct place *place);
+
+/* Logs in, reads the connection file there and listens on a local socket for the cluster's port.
+ * Blocks until `deadline_ms`. Takes what is in `url`. errno EHOSTUNREACH: ssh failed. */
+struct tunnel *tunnel_open(struct ssh_url *url, const char *profile, int64_t deadline_ms,
+                           wire_connection_t *connection, ipp_err_t *err);
+void tunnel_close(struct tunnel *tunnel); /* NULL is fine; keeps errno */
+const char *tunnel_socket(const struct tunnel *tunnel);
+/* False: ssh has ended. */
+bool tunnel_stands(const struct tunnel *tunnel);
+/* Logs in once more, without waiting: until tunnel_progress says 1 (it stands) or -1. */
+int tunnel_restart(struct tunnel *tunnel, ipp_err_t *err);
+int tunnel_progress(struct tunnel *tunnel, ipp_err_t *err);
+/* Readable when tunnel_progress has something to do; another one after each restart. */
+int tunnel_fd(const struct tunnel *tunnel);
 
 /* ---- line.c: one ZeroMQ connection ---- */
 
@@ -99,7 +116,7 @@ enum line_event {
     LINE_BROKEN,      /* was up, or on its way up, and is not any more */
     LINE_REFUSED_KEY, /* ZAP said 400 */
     LINE_NOT_OURS,    /* somebody listens there, who does not have the server's key */
-    LINE_CLOSED,      /* nobody listens there, or the host is not reached */
+    LINE_CLOSED,      /* not connected: line_probe tells why */
 };
 
 struct line {
@@ -117,6 +134,11 @@ bool line_receive(struct line *line, ipp_frames_t *frames);
 /* Events or messages wait; must be false before anybody sleeps on the descriptors. */
 bool line_ready(struct line *line);
 enum line_event line_event(struct line *line);
+/* Connects by hand, only to learn why ZeroMQ could not: puts into *fd what to wait for (it gets
+ * writable), or -1 and returns the errno at once. */
+int line_probe(const struct place *place, int *fd);
+/* True: it is known what became of it, and *code an errno, or 0 when it is connected. */
+bool line_probe_result(int fd, int *code);
 
 /* ---- future.c: requests that are awaited ---- */
 
@@ -179,7 +201,14 @@ int64_t chunks_make(const ipp_steer_t *steer, const ipp_frames_t *buffers, size_
 
 /* ---- session.c: the session and its connections ---- */
 
-enum session_state { SESSION_DOWN, SESSION_CONNECTING, SESSION_ATTACHED, SESSION_DEAD };
+enum session_state {
+    SESSION_DOWN,       /* until retry_at */
+    SESSION_TUNNELLING, /* ssh logs in again */
+    SESSION_CONNECTING, /* the connection, then the attach_reply */
+    SESSION_PROBING,    /* why was there no connection? */
+    SESSION_ATTACHED,
+    SESSION_DEAD
+};
 
 struct ipp_steer {
     struct place place;
@@ -190,7 +219,8 @@ struct ipp_steer {
 
     enum session_state state;
     bool attached_once;
-    int64_t retry_at, deadline; /* down: next attempt; connecting: until when to wait for attach */
+    int64_t retry_at, deadline; /* down: next attempt; on the way up: until when */
+    int extra_fd;               /* in epoll: the probe's or the tunnel's; -1: none */
     unsigned attempts;          /* since the last success */
     int64_t gone_since;         /* nobody of ours listens there since; 0: not known to be so */
     int64_t offline_since;      /* 0: attached */
@@ -214,12 +244,11 @@ struct ipp_steer {
 
     int epoll_fd, wake_fd, self_fd;
     bool armed; /* self_fd is readable: something waits that no descriptor of ZeroMQ's shows */
+    bool woken; /* by ipp_steer_wake, or by a signal */
     int death;  /* errno */
     ipp_err_t last_words;
 };
 
-/* Starts the first connection. */
-void session_start(ipp_steer_t *steer);
 /* Takes what arrived, sends what may be sent, connects when it is time; true: something happened.
  */
 bool session_step(ipp_steer_t *steer);
@@ -230,6 +259,16 @@ void session_flush(ipp_steer_t *steer);
 /* The end: everything fails from now on. */
 void session_die(ipp_steer_t *steer, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* ---- connect.c: the session's connections ---- */
+
+void connect_start(ipp_steer_t *steer);
+void connect_stop(ipp_steer_t *steer);
+/* The connection is of no use any more: another one when it is time. */
+void connect_broke(ipp_steer_t *steer, const char *why);
+void connect_attach_reply(ipp_steer_t *steer, const struct incoming *message);
+/* What became of the connection, and the next one; true: something happened. */
+bool connect_step(ipp_steer_t *steer);
 
 /* ---- about.c: what is known of the cluster ---- */
 

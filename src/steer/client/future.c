@@ -315,17 +315,21 @@ size_t ipp_steer_outstanding(const ipp_steer_t *steer)
 
 int ipp_future_wait(ipp_future_t *future, int timeout_ms, ipp_error_t *err)
 {
-    int64_t end = timeout_ms < 0 ? INT64_MAX : ipp_now_ms() + timeout_ms;
     ipp_steer_t *steer = future->steer;
+    int64_t end = ipp_now_ms() + timeout_ms;
+    int left = timeout_ms;
+    steer->woken = false;
     while (!future->done) {
-        int64_t left = timeout_ms < 0 ? -1 : end - ipp_now_ms();
-        if (ipp_steer_progress(steer, left > 0 ? (int)left : (int)(left < 0 ? left : 0), err) < 0 &&
-            !future->done)
+        if (ipp_steer_progress(steer, left, err) < 0 && !future->done)
             return -1;
-        if (!future->done && timeout_ms >= 0 && ipp_now_ms() >= end)
+        if (future->done)
+            break;
+        if (steer->woken || (timeout_ms >= 0 && ipp_now_ms() >= end))
             return 0;
+        int64_t rest = end - ipp_now_ms();
+        left = timeout_ms < 0 ? -1 : rest > 0 ? (int)rest : 0;
     }
-    return future->failure
-               ? ipp_err(inner(err), steer->death ? steer->death : ENOMEM, "%s", future->failure)
-               : 1;
+    if (!future->failure)
+        return 1;
+    return ipp_err(inner(err), steer->death ? steer->death : ENOMEM, "%s", future->failure);
 }

@@ -4,7 +4,12 @@
 #include "steer/client/client_private.h"
 
 #include <errno.h>
+#include <netdb.h>
+#include <poll.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #define HEARTBEAT_MS 5000
@@ -228,4 +233,62 @@ enum line_event line_event(struct line *line)
         memcpy(&event, ipp_frame_data(frames.at[0]), sizeof event);
     ipp_frames_clear(&frames);
     return event_of(event);
+}
+
+/* ---- why not ---- */
+
+static int probe_local(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), code = 0;
+    if (fd < 0)
+        return errno;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        code = errno;
+    close(fd);
+    return code;
+}
+
+static int probe_tcp(const char *address, int *fd)
+{
+    char host[64];
+    bool bracketed = address[0] == '[';
+    const char *port = strrchr(address, ':');
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
+    struct addrinfo *found = NULL;
+    snprintf(host, sizeof host, "%.*s", (int)(port - address) - 2 * bracketed, address + bracketed);
+    if (getaddrinfo(host, port + 1, &hints, &found) != 0)
+        return EHOSTUNREACH;
+    int code = 0;
+    *fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (*fd < 0 || connect(*fd, found->ai_addr, found->ai_addrlen) < 0)
+        code = errno;
+    freeaddrinfo(found);
+    if (code == EINPROGRESS)
+        return 0;
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+    return code;
+}
+
+int line_probe(const struct place *place, int *fd)
+{
+    *fd = -1;
+    return strncmp(place->endpoint, "tcp://", 6) == 0 ? probe_tcp(place->endpoint + 6, fd)
+                                                      : probe_local(place->endpoint + 6);
+}
+
+bool line_probe_result(int fd, int *code)
+{
+    struct pollfd ready = { .fd = fd, .events = POLLOUT };
+    socklen_t size = sizeof *code;
+    if (poll(&ready, 1, 0) <= 0)
+        return false;
+    *code = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, code, &size) < 0)
+        *code = errno;
+    return true;
 }

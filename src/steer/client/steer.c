@@ -12,6 +12,7 @@
 #include <zmq.h>
 
 #define CONNECT_MS 10000
+#define CONNECT_SSH_MS 60000 /* somebody may have to type */
 #define CLOSE_MS 5000
 
 /* ---- made ---- */
@@ -42,12 +43,13 @@ static int make_names(ipp_steer_t *steer, const char *client, ipp_err_t *err)
 
 static int attach(ipp_steer_t *steer, int64_t deadline, ipp_err_t *err)
 {
-    session_start(steer);
+    connect_start(steer);
     while (steer->state != SESSION_ATTACHED) {
         int64_t left = deadline - ipp_now_ms();
         if (left <= 0)
-            return ipp_err(err, ETIMEDOUT, "%s: nobody answers at %s: is the cluster gone?",
-                           steer->place.label, steer->place.endpoint);
+            return ipp_err(err, ETIMEDOUT, "%s: no answer at %s: %s", steer->place.label,
+                           steer->place.endpoint,
+                           steer->trouble.text[0] ? steer->trouble.text : "is the cluster gone?");
         if (ipp_steer_progress(steer, (int)left, (ipp_error_t *)err) < 0)
             return -1;
     }
@@ -58,7 +60,7 @@ static int attach(ipp_steer_t *steer, int64_t deadline, ipp_err_t *err)
 static void destroy(ipp_steer_t *steer)
 {
     int saved_errno = errno;
-    line_close(&steer->line);
+    connect_stop(steer);
     if (steer->line.context)
         zmq_ctx_term(steer->line.context);
     place_clear(&steer->place);
@@ -79,13 +81,15 @@ ipp_steer_t *ipp_steer_connect(const char *where, const ipp_steer_options_t *opt
 {
     static const ipp_steer_options_t none;
     const ipp_steer_options_t *o = options ? options : &none;
-    int64_t deadline = ipp_now_ms() + (o->timeout_ms > 0 ? o->timeout_ms : CONNECT_MS);
+    int64_t deadline = ipp_now_ms() + (o->timeout_ms > 0     ? o->timeout_ms
+                                       : where_is_ssh(where) ? CONNECT_SSH_MS
+                                                             : CONNECT_MS);
     ipp_steer_t *steer = calloc(1, sizeof *steer);
     if (!steer) {
         ipp_err(inner(err), ENOMEM, "no memory");
         return NULL;
     }
-    steer->epoll_fd = steer->wake_fd = steer->self_fd = -1;
+    steer->epoll_fd = steer->wake_fd = steer->self_fd = steer->extra_fd = -1;
     if (make_fds(steer, inner(err)) < 0 || make_names(steer, o->client, inner(err)) < 0 ||
         place_find(&steer->place, where, o->profile, deadline, inner(err)) < 0)
         goto error;
@@ -172,6 +176,14 @@ static bool taken(int fd)
     return eventfd_read(fd, &count) == 0;
 }
 
+/* True: ipp_steer_wake was called. */
+static bool wake_taken(ipp_steer_t *steer)
+{
+    bool woken = taken(steer->wake_fd);
+    steer->woken |= woken;
+    return woken;
+}
+
 /* Sleeps until something happens; true: somebody woke us, or a signal did. */
 static bool sleep_until(ipp_steer_t *steer, int timeout_ms)
 {
@@ -179,8 +191,10 @@ static bool sleep_until(ipp_steer_t *steer, int timeout_ms)
     int limit = session_timeout(steer);
     if (timeout_ms >= 0 && (limit < 0 || timeout_ms < limit))
         limit = timeout_ms;
-    bool interrupted = epoll_wait(steer->epoll_fd, event, 4, limit) < 0;
-    return taken(steer->wake_fd) || interrupted;
+    if (epoll_wait(steer->epoll_fd, event, 4, limit) >= 0)
+        return wake_taken(steer);
+    steer->woken = true;
+    return true;
 }
 
 static int report_end(const ipp_steer_t *steer, ipp_error_t *err)
@@ -197,7 +211,8 @@ int ipp_steer_progress(ipp_steer_t *steer, int timeout_ms, ipp_error_t *err)
         taken(steer->self_fd);
         steer->armed = false;
     }
-    bool happened = session_step(steer) || taken(steer->wake_fd);
+    bool happened = wake_taken(steer);
+    happened |= session_step(steer);
     while (!happened && timeout_ms != 0 && steer->state != SESSION_DEAD) {
         int64_t left = timeout_ms < 0 ? -1 : end - ipp_now_ms();
         if (timeout_ms > 0 && left <= 0)

@@ -2,8 +2,10 @@
  * Where a cluster is: the connection file that a caller means, and the socket that it names. */
 #include "steer/client/client_private.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -128,21 +130,45 @@ static bool is_here(const char *location)
            strncmp(location, "127.", 4) == 0;
 }
 
-char *where_tcp_host(const wire_connection_t *connection)
+char *where_tcp_host(const wire_connection_t *connection, bool here)
 {
     const char *address = strstr(connection->interface, "://");
     address = address ? address + 3 : connection->interface;
     if (!is_wildcard(address))
         return strdup(address);
-    return strdup(is_here(connection->location) ? "127.0.0.1" : connection->location);
+    return strdup(here ? "127.0.0.1" : connection->location);
 }
 
-static char *tcp_endpoint(const wire_connection_t *connection)
+static struct addrinfo *resolve(const char *host, int port, ipp_err_t *err)
 {
-    char *host = where_tcp_host(connection), *endpoint = NULL;
-    if (host && asprintf(&endpoint, "tcp://%s:%d", host, connection->steering.port) < 0)
-        endpoint = NULL;
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
+    char bare[256], service[12];
+    bool bracketed = host[0] == '[';
+    snprintf(bare, sizeof bare, "%s", host + bracketed);
+    if (bracketed)
+        bare[strcspn(bare, "]")] = '\0';
+    snprintf(service, sizeof service, "%d", port);
+    int code = getaddrinfo(bare, service, &hints, &found);
+    if (code == 0)
+        return found;
+    ipp_err(err, EHOSTUNREACH, "host %s of the connection file: %s: is it reached by ssh://?", host,
+            gai_strerror(code));
+    return NULL;
+}
+
+char *where_tcp_endpoint(const wire_connection_t *connection, ipp_err_t *err)
+{
+    char number[INET6_ADDRSTRLEN + 20], *endpoint = NULL;
+    char *host = where_tcp_host(connection, is_here(connection->location));
+    struct addrinfo *found = host ? resolve(host, connection->steering.port, err) : NULL;
     free(host);
+    if (!found)
+        return NULL;
+    getnameinfo(found->ai_addr, found->ai_addrlen, number, sizeof number, NULL, 0, NI_NUMERICHOST);
+    const char *form = found->ai_family == AF_INET6 ? "tcp://[%s]:%d" : "tcp://%s:%d";
+    if (asprintf(&endpoint, form, number, connection->steering.port) < 0)
+        endpoint = NULL;
+    freeaddrinfo(found);
     return endpoint;
 }
 
@@ -175,8 +201,29 @@ static int find_file(struct place *place, const char *where, const char *profile
     bool ipc = use_ipc(&place->connection);
     place->curve = !ipc;
     place->endpoint =
-        ipc ? strdup(place->connection.steering.ipc) : tcp_endpoint(&place->connection);
-    return place->endpoint ? 0 : ipp_err(err, ENOMEM, "no memory");
+        ipc ? strdup(place->connection.steering.ipc) : where_tcp_endpoint(&place->connection, err);
+    return place->endpoint ? 0 : -1;
+}
+
+static int find_by_ssh(struct place *place, const char *where, const char *profile,
+                       int64_t deadline_ms, ipp_err_t *err)
+{
+    struct ssh_url url;
+    char *checked = NULL;
+    if (where_parse_ssh(where, &url, err) < 0)
+        return -1;
+    place->label = strdup(where);
+    if (place->label && (checked = wire_connection_path(profile, url.cluster_id, err)))
+        place->tunnel = tunnel_open(&url, profile, deadline_ms, &place->connection, err);
+    free(checked);
+    ssh_url_clear(&url);
+    if (!place->tunnel || check_protocol(place, err) < 0)
+        return -1;
+    place->curve = true;
+    if (asprintf(&place->endpoint, "ipc://%s", tunnel_socket(place->tunnel)) >= 0)
+        return 0;
+    place->endpoint = NULL;
+    return ipp_err(err, ENOMEM, "no memory");
 }
 
 int place_find(struct place *place, const char *where, const char *profile, int64_t deadline_ms,
@@ -184,11 +231,12 @@ int place_find(struct place *place, const char *where, const char *profile, int6
 {
     if (!where_is_ssh(where))
         return find_file(place, where, profile, err);
-    return ipp_err(err, EHOSTUNREACH, "%.200s: not built yet", where);
+    return find_by_ssh(place, where, profile, deadline_ms, err);
 }
 
 void place_clear(struct place *place)
 {
+    tunnel_close(place->tunnel);
     wire_connection_clear(&place->connection);
     free(place->endpoint);
     free(place->label);
