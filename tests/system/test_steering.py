@@ -173,12 +173,12 @@ def test_many_requests_are_acknowledged_before_they_are_answered(
     gate = os.path.join(cluster.dir, f"acks-{client.token}")
     wait = f"import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.01)"
     last = client.say("engines", "execute_request", execute(wait), {"targets": "0"})
-    for _ in range(63):
+    for _ in range(100):
         last = client.say("engines", "execute_request", execute("pass"), {"targets": "0"})
     message = client.receive(acks=True)
     while message and message.channel != "ack":
         message = client.receive(acks=True)
-    assert message and message.acknowledged == last
+    assert message and last - 64 <= message.acknowledged <= last
     open(gate, "w").close()
     client.answers(last)
 
