@@ -23,7 +23,7 @@ enum ipp_bind {
 };
 
 /* All strings are borrowed for the duration of the call; NULL means the default. Every rank must
- * pass the same. */
+ * pass the same, but for `group`. */
 typedef struct ipp_options {
     const char *cluster_id; /* several clusters of one profile; default "" */
     const char *profile;    /* IPython profile; default "default" */
@@ -36,6 +36,8 @@ typedef struct ipp_options {
     int idle_timeout_s;    /* end the job after so many seconds without work; 0: never */
     int prefetch; /* tasks an engine may hold at once, the running one included; 0: no limit */
     enum ipp_bind bind;
+    const char *group; /* name by which clients address the engines that pass it: letters, digits,
+                          '_', '-' and '.', a letter first, not "all"; default "": no group */
 } ipp_options_t;
 
 /* Joins the job and serves in the role of the own rank until the job ends: initialises MPI with

@@ -19,6 +19,7 @@ nobase_dist_pythonbase_DATA = \
 	%reldir%/ippmpi/engine/messages.py \
 	%reldir%/ippmpi/engine/names.py \
 	%reldir%/ippmpi/engine/pickles.py \
+	%reldir%/ippmpi/engine/reduce.py \
 	%reldir%/ippmpi/engine/reporting.py \
 	%reldir%/ippmpi/engine/session.py \
 	%reldir%/ippmpi/engine/shell.py \
@@ -37,7 +38,8 @@ EXTRA_DIST += \
 	tests/python/test_engine_environment.py \
 	tests/python/test_engine_execute.py \
 	tests/python/test_engine_interrupt.py \
-	tests/python/test_engine_names.py
+	tests/python/test_engine_names.py \
+	tests/python/test_engine_reduce.py
 
 # Hundreds of engines start at once and cannot write there: compile at installation.
 install-data-hook: python-compile

@@ -2,7 +2,8 @@
 if HAVE_CHECK
 unit_tests = \
     tests/unit/test_base tests/unit/test_bridge tests/unit/test_connection tests/unit/test_placement \
-    tests/unit/test_private_file tests/unit/test_sched tests/unit/test_sched_model tests/unit/test_steer tests/unit/test_wire
+    tests/unit/test_partials tests/unit/test_private_file tests/unit/test_sched tests/unit/test_sched_model \
+    tests/unit/test_steer tests/unit/test_transfers tests/unit/test_wire
 mpi_programs = tests/mpi/test_link tests/mpi/test_death
 mpi_tests = tests/mpi/link.test tests/mpi/death.test
 check_PROGRAMS += $(unit_tests) $(mpi_programs)
@@ -19,12 +20,16 @@ tests_unit_test_connection_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAG
 tests_unit_test_connection_LDADD = libwire.la libbase.la libunit.la $(JANSSON_LIBS)
 tests_unit_test_placement_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_placement_LDADD = libplacement.la libunit.la $(HWLOC_LIBS)
+tests_unit_test_partials_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_partials_LDADD = libstores.la libbase.la libunit.la
 tests_unit_test_private_file_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_private_file_LDADD = libbase.la libunit.la
 tests_unit_test_sched_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_sched_LDADD = libsched.la libunit.la
 tests_unit_test_sched_model_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_sched_model_LDADD = libsched.la libunit.la
+tests_unit_test_transfers_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_transfers_LDADD = libstores.la libbase.la libunit.la
 tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_wire_LDADD = libwire.la libbase.la libunit.la $(JANSSON_LIBS)
 tests_unit_test_bridge_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * What an engine does with messages, and when it sends what was printed. No Python runs here. */
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -118,10 +119,67 @@ static void on_control(struct engine *engine, struct request *request)
     }
 }
 
+/* A request that comes behind its transfer begins with a frame that says how to cut it. */
+static ipp_frame_t *take_transfer(struct link_message *msg)
+{
+    ipp_frames_t *frames = &msg->frames;
+    if (!(msg->envelope.flags & LINK_TRANSFER) || frames->count == 0)
+        return NULL;
+    ipp_frame_t *first = frames->at[0];
+    memmove(frames->at, frames->at + 1, --frames->count * sizeof *frames->at);
+    return first;
+}
+
+/* 0; or -1 when it has been answered with an error. Takes the reference `frame`; NULL is fine. */
+static int add_transfer(struct engine *engine, struct request *request, ipp_frame_t *frame)
+{
+    if (!frame || !request) {
+        ipp_frame_unref(frame);
+        return 0;
+    }
+    ipp_err_t err = { "" };
+    const struct link_transfer *said = ipp_frame_data(frame);
+    size_t size = ipp_frame_size(frame);
+    assert(size >= sizeof *said && size == sizeof *said + said->count * sizeof *said->sizes);
+    int result = transfers_take(engine->transfers, said, &request->frames, &err);
+    ipp_frame_unref(frame);
+    if (result < 0) {
+        request_reply_error(engine, request, errno == ENOMEM ? "MemoryError" : "ValueError",
+                            err.text);
+        request_free(request);
+    }
+    return result;
+}
+
+static void on_chunk(struct engine *engine, const struct link_message *msg)
+{
+    const ipp_frames_t *frames = &msg->frames;
+    if (frames->count < 2) {
+        transfers_drop(engine->transfers, msg->envelope.request);
+        return;
+    }
+    const struct link_chunk *chunk = ipp_frame_data(frames->at[0]);
+    assert(ipp_frame_size(frames->at[0]) == sizeof *chunk);
+    transfers_chunk(engine->transfers, msg->envelope.request, chunk, ipp_frame_data(frames->at[1]),
+                    ipp_frame_size(frames->at[1]));
+}
+
+static void on_partial(struct engine *engine, struct link_message *msg)
+{
+    if (partials_put(engine->partials, msg->envelope.request, msg->envelope.engine,
+                     msg->envelope.value, &msg->frames) < 0) {
+        ipp_log(IPP_LOG_ERROR, "no memory for a partial value: %s", strerror(errno));
+        abort(); /* whoever waits for it would wait for ever */
+    }
+}
+
 static void on_request(struct engine *engine, struct link_message *msg)
 {
     enum link_lane lane = msg->lane;
+    ipp_frame_t *transfer = take_transfer(msg);
     struct request *request = request_new(engine, msg);
+    if (add_transfer(engine, request, transfer) < 0)
+        return;
     if (!request)
         ipp_log(IPP_LOG_ERROR, "a request from rank %d is dropped: %s", msg->from, strerror(errno));
     else if (lane == LINK_CONTROL || request->envelope.op == WIRE_OP_ABORT)
@@ -147,6 +205,13 @@ static void deliver(void *arg, struct link_message *msg)
         break;
     case LINK_LOST:
         link_mark_lost(engine->link, msg->envelope.value);
+        partials_lost(engine->partials, msg->envelope.value - IPP_SERVICE_RANKS);
+        break;
+    case LINK_CHUNK:
+        on_chunk(engine, msg);
+        break;
+    case LINK_PARTIAL:
+        on_partial(engine, msg);
         break;
     case LINK_REBUILD:
         world_rebuild(engine->link, msg->envelope.value);

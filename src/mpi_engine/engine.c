@@ -14,10 +14,11 @@ void engine_hello(struct engine *engine, const struct engine_python *python)
 {
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    json_t *hello =
-        json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:o}", "uuid", engine->uuid, "host", host, "pid",
-                  (json_int_t)getpid(), "python", python->version, "executable", python->executable,
-                  "ipyparallel", python->has_ipyparallel, "topology", topology_here());
+    json_t *hello = json_pack(
+        "{s:s, s:s, s:I, s:s, s:s, s:b, s:s, s:o}", "uuid", engine->uuid, "host", host, "pid",
+        (json_int_t)getpid(), "python", python->version, "executable", python->executable,
+        "ipyparallel", python->has_ipyparallel, "group",
+        engine->options->group ? engine->options->group : "", "topology", topology_here());
     struct link_envelope envelope = { .kind = LINK_HELLO, .engine = engine->id };
     ipp_frames_t frames = { 0 };
     if (ipp_frames_push(&frames, wire_json_frame_new(hello)) == 0)
@@ -35,8 +36,10 @@ void engine_set_running(struct engine *engine, bool running)
 void engine_interrupt(struct engine *engine)
 {
     pthread_mutex_lock(&engine->running_mutex);
-    if (engine->running)
+    if (engine->running) {
+        atomic_store(&engine->interrupted, true);
         pthread_kill(engine->main_thread, SIGINT);
+    }
     pthread_mutex_unlock(&engine->running_mutex);
 }
 
@@ -62,7 +65,9 @@ static int open_engine(struct engine *engine, ipp_err_t *err)
 {
     wire_uuid(engine->uuid);
     engine->queue = run_queue_create();
-    if (!engine->queue)
+    engine->partials = partials_create();
+    engine->transfers = transfers_create();
+    if (!engine->queue || !engine->partials || !engine->transfers)
         return ipp_err(err, ENOMEM, "no memory for the run queue");
     engine->output = output_create(engine, err);
     if (!engine->output)
@@ -95,6 +100,8 @@ bool engine_run(link_t *link, const ipp_options_t *options)
     drive_join(engine.drive);
     output_destroy(engine.output);
     run_queue_destroy(engine.queue);
+    partials_destroy(engine.partials);
+    transfers_destroy(engine.transfers);
     pthread_mutex_destroy(&engine.running_mutex);
     return engine.finalize;
 }

@@ -8,6 +8,8 @@
 
 #include "link/link.h"
 #include "mpi_engine/mpi_engine.h"
+#include "mpi_engine/partials.h"
+#include "mpi_engine/transfers.h"
 #include "wire/wire.h"
 
 /* A request on its way through the engine. */
@@ -16,7 +18,16 @@ struct request {
     struct link_envelope envelope;
     ipp_frames_t frames; /* header parent metadata content buffers... */
     char *msg_id, *msg_type;
-    char started[IPP_DATE_LEN]; /* "" until it runs */
+    char started[IPP_DATE_LEN];  /* "" until it runs */
+    struct reduction *reduction; /* of a reduce_request; else NULL */
+};
+
+/* An engine's part in a reduction. */
+struct reduction {
+    const struct engine *engine;
+    struct partials_tree tree;
+    uint32_t taken; /* a bit for each child that was heard */
+    bool sent;      /* the parent has heard from here */
 };
 
 enum { FRAME_HEADER, FRAME_PARENT, FRAME_METADATA, FRAME_CONTENT, FRAME_BUFFERS };
@@ -30,8 +41,11 @@ struct engine {
     struct drive *drive;
     struct run_queue *queue;
     struct output *output;
+    partials_t *partials;
+    transfers_t *transfers; /* for who drives */
     pthread_mutex_t running_mutex;
-    bool running; /* a request is being run: an interrupt hits it and no other */
+    bool running;            /* a request is being run: an interrupt hits it and no other */
+    atomic_bool interrupted; /* since the main thread last looked at its signals */
     atomic_bool main_done, stopping, retired;
     bool hello_sent; /* main thread only */
     bool finalize;   /* set before drive_join returns */
@@ -72,6 +86,18 @@ void request_reply_error(struct engine *engine, struct request *request, const c
 void request_publish(struct engine *engine, uint64_t number, ipp_frame_t *parent,
                      const char *msg_type, ipp_frame_t *content, ipp_frame_t *metadata,
                      ipp_frames_t *buffers);
+
+/* ---- reduction.c: a reduce_request's way to its neighbours in the tree ---- */
+/* NULL: no memory, or metadata that does not list this engine. */
+struct reduction *reduction_new(const struct engine *engine, ipp_frame_t *metadata);
+/* Tells the parent, once; moves `frames` (content, buffers). -1: it is dead. */
+int reduction_send(struct reduction *reduction, uint64_t number, enum link_status status,
+                   ipp_frames_t *frames);
+/* Moves out what a child said; false while it has said nothing. */
+bool reduction_take(struct reduction *reduction, uint64_t number, int child, int *status,
+                    ipp_frames_t *frames);
+/* A parent that has heard nothing is told of an error. NULL is fine. */
+void reduction_free(struct reduction *reduction, uint64_t number);
 
 /* ---- output.c: what user code prints, by sys.stdout or by file descriptors 1 and 2 ---- */
 struct output *output_create(struct engine *engine, ipp_err_t *err);

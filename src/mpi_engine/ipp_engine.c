@@ -24,7 +24,8 @@ enum {
     OPT_LOG_LEVEL,
     OPT_IDLE,
     OPT_PREFETCH,
-    OPT_BIND
+    OPT_BIND,
+    OPT_GROUP
 };
 
 static const struct argp_option option_table[] = {
@@ -44,6 +45,8 @@ static const struct argp_option option_table[] = {
       "Tasks an engine may hold at once, the running one included; 0: no limit (1)", 0 },
     { "bind", OPT_BIND, "core|numa|none", 0, "Bind each engine to a core or a NUMA node (none)",
       0 },
+    { "group", OPT_GROUP, "NAME", 0,
+      "Group of these engines; other ranks of the job may be of others (none)", 0 },
     { 0 }
 };
 
@@ -127,6 +130,9 @@ static error_t read_option(int key, char *value, struct argp_state *state)
         return read_count(state, "prefetch", "tasks", value, &options->prefetch);
     case OPT_BIND:
         return read_bind(state, options, value);
+    case OPT_GROUP:
+        options->group = value;
+        return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "%s: ipp-engine takes options only", value);
         return EINVAL;

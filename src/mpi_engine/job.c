@@ -44,6 +44,29 @@ static int refuse(int rank, const char *text)
     return 2;
 }
 
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+/* What no list of engines can mean otherwise. */
+static bool is_group(const char *name)
+{
+    return strspn(name, LETTERS) > 0 && strcmp(name, "all") != 0 &&
+           name[strspn(name, LETTERS "0123456789_-.")] == '\0';
+}
+
+/* Ranks may name different groups, so all of them look, and the first that is wrong says so. */
+static bool groups_are_fine(int rank, int size, const char *group)
+{
+    bool fine = !group || !*group || is_group(group);
+    int wrong = fine ? size : rank, first;
+    MPI_Allreduce(&wrong, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+    if (rank == first)
+        fprintf(stderr,
+                "ipp-engine: --group=%s: not a name of letters, digits, '_', '-' and '.' that "
+                "begins with a letter, or it is \"all\"\n",
+                group);
+    return first == size;
+}
+
 static int code_at_alarm;
 
 static void give_up_on_mpi(int sig)
@@ -119,6 +142,10 @@ int ipp_serve(int *argc, char ***argv, const ipp_options_t *options)
     }
     if (provided < MPI_THREAD_MULTIPLE)
         return refuse(rank, "this MPI library offers no MPI_THREAD_MULTIPLE, which engines need");
+    if (!groups_are_fine(rank, size, options->group)) {
+        MPI_Finalize();
+        return 2;
+    }
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     world_create(rank >= IPP_SERVICE_RANKS);
     ipp_err_t err = { "" };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mpi_engine/engine.h"
+#include "mpi_engine/python_reduction.h"
 #include "mpi_engine/world.h"
 
 static struct engine *the_engine;
@@ -60,7 +61,39 @@ static PyObject *take_buffers(PyObject *self, PyObject *unused)
     return r ? buffers_take(&r->frames, FRAME_BUFFERS) : NULL;
 }
 
+static PyObject *get_tree(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct request *r = alive(self);
+    return r ? python_reduction_tree(r) : NULL;
+}
+
+static PyObject *send_partial(PyObject *self, PyObject *args)
+{
+    const char *status;
+    PyObject *content, *buffers;
+    struct request *r = alive(self);
+    if (!r || !PyArg_ParseTuple(args, "sSO:send_partial", &status, &content, &buffers))
+        return NULL;
+    return python_reduction_send(r, status, content, buffers);
+}
+
+static PyObject *await_partial(PyObject *self, PyObject *child)
+{
+    struct request *r = alive(self);
+    long engine = r ? PyLong_AsLong(child) : -1;
+    if (PyErr_Occurred())
+        return NULL;
+    return python_reduction_await(the_engine, r, (int)engine);
+}
+
 static PyMethodDef request_methods[] = {
+    { "reduction_tree", get_tree, METH_NOARGS,
+      "(parent or None, [children]): this engine's place among those that take part" },
+    { "send_partial", send_partial, METH_VARARGS,
+      "send_partial(status, content, buffers): tell the parent" },
+    { "await_partial", await_partial, METH_O,
+      "(status, content, buffers) of a child; None: it died" },
     { "take_buffers", take_buffers, METH_NOARGS,
       "the buffers as memoryviews that may be written to; the request has them no more" },
     { NULL, NULL, 0, NULL }

@@ -40,6 +40,8 @@ struct request *request_new(const struct engine *engine, struct link_message *ms
     request->msg_type = strdup(wire_json_string(header, "msg_type", ""));
     if (!request->msg_id || !request->msg_type)
         goto error;
+    if (request->envelope.op == WIRE_OP_REDUCE)
+        request->reduction = reduction_new(engine, request->frames.at[FRAME_METADATA]);
     json_decref(header);
     return request;
 error:
@@ -54,6 +56,7 @@ void request_free(struct request *request)
     if (!request)
         return;
     int saved_errno = errno;
+    reduction_free(request->reduction, request->envelope.request);
     ipp_frames_clear(&request->frames);
     free(request->msg_id);
     free(request->msg_type);

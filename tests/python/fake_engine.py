@@ -27,7 +27,7 @@ class Answer:
     """A reply and everything that the engine sent before it."""
 
     def __init__(self):
-        self.published, self.texts = [], {"stdout": "", "stderr": ""}
+        self.published, self.texts, self.partials = [], {"stdout": "", "stderr": ""}, []
 
     def finish(self, msg_id, status, content, buffers):
         self.msg_id, self.status, self.buffers = msg_id, status, buffers
@@ -85,7 +85,7 @@ class Engine:
             self.process.kill()
             self.process.wait()
 
-    def send(self, msg_type, content=None, buffers=(), metadata=None):
+    def send(self, msg_type, content=None, buffers=(), metadata=None, more=None):
         self.number += 1
         header = {"msg_id": f"m{self.number}", "msg_type": msg_type, "session": "s"}
         record = {
@@ -95,6 +95,7 @@ class Engine:
             "metadata": json.dumps(metadata or {}).encode(),
             "content": json.dumps(content or {}).encode(),
             "buffers": [bytes(buffer) for buffer in buffers],
+            **(more or {}),
         }
         self.send_record(record)
 
@@ -124,6 +125,8 @@ class Engine:
                 if until_text and until_text in rest[1]:
                     time.sleep(SETTLE_S)
                     return None
+            elif kind == "partial":
+                answer.partials.append(tuple(rest))
             elif kind == "publish":
                 msg_type, content, metadata, buffers = rest
                 answer.published.append(
@@ -134,8 +137,8 @@ class Engine:
                 assert until_text is None, answer.content
                 return answer
 
-    def ask(self, msg_type, content=None, buffers=(), metadata=None):
-        self.send(msg_type, content, buffers, metadata)
+    def ask(self, *args, **kwargs):
+        self.send(*args, **kwargs)
         return self.receive()
 
     def send_apply(self, function, *args, **kwargs):

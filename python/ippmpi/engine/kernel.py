@@ -9,7 +9,7 @@ from typing import Any, Callable, Sequence
 
 import _ippmpi_engine as engine
 
-from . import calls, completion, interrupt, names, pickles, reporting, shell
+from . import calls, completion, interrupt, names, pickles, reduce, reporting, shell
 from .errors import engine_info, error_content
 from .messages import to_json
 
@@ -21,6 +21,7 @@ _STEERING: dict[str, Callable[[Any, dict[str, Any]], Answer]] = {
     "map_request": calls.map_,
     "push_request": names.push,
     "pull_request": names.pull,
+    "reduce_request": reduce.reduce,
     "barrier_request": names.barrier,
     "complete_request": completion.complete,
     "is_complete_request": completion.is_complete,

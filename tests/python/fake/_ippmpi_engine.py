@@ -6,10 +6,12 @@ A record is eight bytes of length and a pickle. It leaves out what C does: paren
 
 import os
 import pickle
+import signal
 import struct
 import threading
 
-engine_id, uuid, engines, mpi = 3, "fake-uuid", 4, os.environ.get("FAKE_MPI", "openmpi")
+engine_id, uuid, engines = int(os.environ.get("FAKE_ENGINE_ID", 3)), "fake-uuid", 4
+mpi = os.environ.get("FAKE_MPI", "openmpi")
 
 _in, _out = (int(fd) for fd in os.environ["FAKE_ENGINE_FDS"].split(","))
 _lock = threading.Lock()
@@ -24,6 +26,24 @@ class Request:
     def take_buffers(self):
         taken, self.buffers = self.buffers, []
         return [memoryview(bytearray(buffer)) for buffer in taken]
+
+    def reduction_tree(self):
+        return self.tree
+
+    def send_partial(self, status, content, buffers):
+        assert isinstance(content, bytes)
+        _send("partial", status, content, [bytes(b) for b in buffers])
+
+    def await_partial(self, child):
+        """What the record has for the child; "never": nothing comes."""
+        said = self.partials[child]
+        if said == "never":
+            write("stdout", "awaiting")
+            signal.pause()
+        if said is None:
+            return None
+        status, content, buffers = said
+        return status, content, [memoryview(bytearray(buffer)) for buffer in buffers]
 
 
 def _read(size):
