@@ -6,27 +6,18 @@
 
 #include "steer/bridge/bridge_private.h"
 
-static json_t *id_list(const int *engines, size_t count)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, json_integer(engines[i]));
-    return list;
-}
+/* Of the frames of a request between ranks: header, parent, metadata, content, buffers. */
+#define METADATA_FRAME 2
 
 /* What engines have to know and the client does not say. */
 static int add_metadata(struct bridge *b, const struct origin *from, wire_msg_t *msg,
-                        json_t *metadata, const struct wire_op_info *op, const int *engines,
-                        size_t count)
+                        json_t *metadata, const struct wire_op_info *op)
 {
     const struct guest *guest = access_find(&b->access, from->session->key);
-    if (op->op == WIRE_OP_REDUCE)
-        json_object_set_new(metadata, "engines", id_list(engines, count));
-    else if (op->op == WIRE_OP_PULL)
-        json_object_set_new(metadata, "role",
-                            json_string(wire_role_name(guest ? guest->role : WIRE_ROLE_OBSERVER)));
-    else
+    if (op->op != WIRE_OP_PULL)
         return 0;
+    json_object_set_new(metadata, "role",
+                        json_string(wire_role_name(guest ? guest->role : WIRE_ROLE_OBSERVER)));
     ipp_frame_t *frame = wire_json_frame(metadata);
     if (!frame)
         return -1;
@@ -49,6 +40,23 @@ static int set_frames(struct bridge *b, const struct origin *from, ipp_frames_t 
     return run_frames(frames, msg);
 }
 
+/* A reduction's engines wait for each other: they learn of those that get the request, and of no
+ * others. Without memory they learn of none, and answer so. */
+static void list_partakers(const struct pending *p, json_t *metadata, ipp_frames_t *frames)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < p->part_count; i++)
+        if (!p->parts[i].answered)
+            json_array_append_new(list, json_integer(p->parts[i].engine));
+    json_object_set_new(metadata, "engines", list);
+    ipp_frame_t *frame = wire_json_frame(metadata);
+    ipp_frame_t **at = &frames->at[(p->flags & LINK_TRANSFER ? 1 : 0) + METADATA_FRAME];
+    if (!frame)
+        return;
+    ipp_frame_unref(*at);
+    *at = frame;
+}
+
 static void send_set(struct bridge *b, const struct origin *from, wire_msg_t *msg, json_t *metadata,
                      const struct wire_op_info *op, enum link_lane lane, const int *engines,
                      size_t count)
@@ -56,7 +64,7 @@ static void send_set(struct bridge *b, const struct origin *from, wire_msg_t *ms
     ipp_err_t err = { "" };
     ipp_frames_t frames = { 0 };
     struct pending *p = NULL;
-    if (add_metadata(b, from, msg, metadata, op, engines, count) == 0 &&
+    if (add_metadata(b, from, msg, metadata, op) == 0 &&
         set_frames(b, from, &frames, msg, metadata, engines, count, &err) == 0)
         p = pending_new(b, msg, from, op, engines, count);
     if (!p) {
@@ -68,8 +76,11 @@ static void send_set(struct bridge *b, const struct origin *from, wire_msg_t *ms
     } else {
         p->flags = (uint16_t)((count > 1 ? LINK_BROADCAST | LINK_COALESCING : 0) |
                               (json_object_get(metadata, "transfer") ? LINK_TRANSFER : 0));
-        if (run_answer_for_absent(b, p))
+        if (run_answer_for_absent(b, p)) {
+            if (op->op == WIRE_OP_REDUCE)
+                list_partakers(p, metadata, &frames);
             run_send_to_parts(b, p, lane, &frames);
+        }
     }
     ipp_frames_clear(&frames);
 }
