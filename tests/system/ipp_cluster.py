@@ -61,10 +61,12 @@ class IppCluster(Cluster):
         recovery: bool = True,
         default_file: bool = False,
         engine_python: str | None = None,
+        parts: Sequence[str] = (),
     ) -> None:
         super().__init__(n, args, {**job_env(), **(env or {})})
         self.recovery = recovery
         self.engine_python = engine_python or python()
+        self.parts = list(parts)  # of an MPMD job, behind the first: [":", "-n", "2", program, ...]
         self.default_file = default_file
         self.notify = NotifySocket(os.path.join(self.dir, "notify"))
         self.env["NOTIFY_SOCKET"] = self.notify.path
@@ -74,7 +76,8 @@ class IppCluster(Cluster):
         command = [ipp_engine(), "--python", self.engine_python, *self.args]
         if not self.default_file:
             command[1:1] = ["--connection-file", self.connection_file]
-        self.spawn(mpirun(self.n + 2, command, self.recovery))
+        same = command[1:] if self.parts else []
+        self.spawn([*mpirun(self.n + 2, command, self.recovery), *self.parts, *same])
         ready = self.notify.wait("READY=1", START_SECONDS, self.alive)
         assert ready, f"not ready after {START_SECONDS} s:\n{self.log()}"
         self.note_held()

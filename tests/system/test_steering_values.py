@@ -15,6 +15,7 @@ import pytest
 from steering import ABORTED, ERROR, LAST, Message, Steering
 
 from cluster import BACKEND, Cluster, under_engines
+from ipp_cluster import ipp_engine, run_job
 
 pytestmark = pytest.mark.skipif(BACKEND != "ours", reason="ipyparallel has no steering socket")
 
@@ -309,3 +310,35 @@ def test_progress(client: Steering) -> None:
     told = [m for m in client.waiting if m.type == "progress"]
     assert told[-1].content == {"done": 100, "total": 100, "text": "steps"}
     assert all(m.request == number and m.engine == 1 for m in told)
+
+
+# ---- groups ----
+
+
+@pytest.fixture(scope="module")
+def groups() -> Iterator[Cluster]:
+    """Engines 0 to 2 of no group, 3 and 4 of `ocean`."""
+    more = [":", "-n", "2", ipp_engine(), "--group=ocean"]
+    with under_engines(3, parts=more) as running:
+        yield running
+
+
+@pytest.mark.limit(120)
+def test_groups(groups: Cluster) -> None:
+    with Steering(groups.connection_file, local=True) as client:
+        about = client.welcome["engines"]
+        assert [about[str(n)]["group"] for n in range(5)] == ["", "", "", "ocean", "ocean"]
+        assert call(client, "ocean", len, "x") == {3: 1, 4: 1}
+        assert call(client, "ocean,1", len, "x") == {1: 1, 3: 1, 4: 1}
+        run(client, "v = 2")
+        answers = {m.engine: m for m in client.answers(say_reduce(client, "v", "sum", "ocean"))}
+        assert answers[3].content["names"][0]["json"] == 4
+
+
+@pytest.mark.parametrize("name", ["all", "3", "a,b", "0-3", "-x", "o c"])
+def test_names_that_are_no_groups(name: str) -> None:
+    ended = run_job(3, "--group", name, seconds=30)
+    assert ended.returncode == 2
+    assert [f"--group={name}" in line for line in ended.stderr.splitlines() if "ipp-engine:" in line] == [
+        True
+    ]
