@@ -88,6 +88,9 @@ def test_names_that_come_along(fresh, apart):
         f = from_main("def f(x): return g(x) * scale", g=from_main("def f(x): return x + 1"))
         f.__globals__["scale"] = scale
         assert value(call(fresh, f, 1, apart=apart)) == 2 * scale
+    for scale in (2, 3, 2):  # functions that are known bring their names along too
+        f.__globals__["scale"] = scale
+        assert value(call(fresh, f, 1, apart=apart)) == 2 * scale
     assert fresh.execute("scale = 100").status == "ok"  # what the engine has of its own counts
     assert value(call(fresh, f, 1, apart=apart)) == 200
 
@@ -104,6 +107,8 @@ def test_modules_of_the_client(engine):
         "def f(into=[]):\n    into.append(1)\n    return into",
         "def f(*, into={}):\n    into[len(into)] = 1\n    return len(into) * [1]",
         "def f():\n    f.calls = getattr(f, 'calls', 0) + 1\n    return [f.calls]",
+        "def g():\n    g.calls = getattr(g, 'calls', 0) + 1\n    return [g.calls]\n"
+        "def f(): return g()",
         "def outer(seen):\n    def f():\n        seen.append(1)\n        return seen\n"
         "    return f\nf = outer([])",
     ],

@@ -27,9 +27,11 @@ _KNOWN_AT_MOST = 256
 _KNOWN_BYTES = 65536
 _VALUES_MARK = b"cloudpickle"
 _MAIN_MARK = b"__main__"
+_NOTHING = object()
 _MINOR = "%d.%d" % sys.version_info[:2]
 
-_known: dict[bytes, Any] = {}  # functions that carry nothing that changes, by their pickles
+# By their pickles: functions that carry nothing that changes, each with the names it brings along.
+_known: dict[bytes, tuple[FunctionType, dict[str, Any]]] = {}
 _brought: dict[str, Any] = {}  # names in the namespace that came with functions
 
 
@@ -58,17 +60,16 @@ def load_function(data: Any, namespace: dict[str, Any]) -> Callable[..., Any]:
     text = bytes(data)
     known = _known.get(text)
     if known is not None:
-        return _copy(known)
+        for name, value in known[1].items():
+            _bring(namespace, name, _copy(value))
+        return _copy(known[0])  # type: ignore[no-any-return]
     if _VALUES_MARK not in text:
         return pickle.loads(text)  # type: ignore[no-any-return]
     _cloudpickle("to take functions in")
     unpickler = _Unpickler(text, (), namespace)
     function = unpickler.load()
-    if len(text) <= _KNOWN_BYTES and unpickler.simple and _is_constant(function, namespace):
-        if len(_known) >= _KNOWN_AT_MOST:
-            _known.clear()
-        _known[text] = function
-        return _copy(function)
+    if len(text) <= _KNOWN_BYTES:
+        _remember(text, function, unpickler.brought, namespace)
     return function  # type: ignore[no-any-return]
 
 
@@ -113,8 +114,26 @@ def _cloudpickle(why: str) -> ModuleType:
     return cloudpickle  # type: ignore[no-any-return]
 
 
-def _is_constant(function: Any, namespace: dict[str, Any]) -> bool:
-    if type(function) is not FunctionType or function.__closure__ or function.__dict__:
+def _remember(
+    text: bytes, function: Any, brought: dict[str, Any], namespace: dict[str, Any]
+) -> None:
+    if type(function) is not FunctionType:
+        return
+    if not all(_is_constant(value, namespace) for value in (function, *brought.values())):
+        return
+    if len(_known) >= _KNOWN_AT_MOST:
+        _known.clear()
+    _known[text] = _copy(function), {name: _copy(value) for name, value in brought.items()}
+
+
+def _is_constant(value: Any, namespace: dict[str, Any]) -> bool:
+    if type(value) is FunctionType:
+        return _is_constant_function(value, namespace)
+    return type(value) in _CONSTANT or isinstance(value, ModuleType)
+
+
+def _is_constant_function(function: FunctionType, namespace: dict[str, Any]) -> bool:
+    if function.__closure__ or function.__dict__:
         return False
     values = [
         *(function.__defaults__ or ()),
@@ -124,8 +143,10 @@ def _is_constant(function: Any, namespace: dict[str, Any]) -> bool:
     return function.__globals__ is namespace and all(type(v) in _CONSTANT for v in values)
 
 
-def _copy(known: FunctionType) -> FunctionType:
-    """A fresh one: what a call does to its function is not there at the next."""
+def _copy(known: Any) -> Any:
+    """A fresh function: what a call does to one is not there at the next."""
+    if type(known) is not FunctionType:
+        return known
     function = FunctionType(known.__code__, known.__globals__, known.__name__, known.__defaults__)
     function.__qualname__ = known.__qualname__
     function.__module__ = known.__module__
@@ -143,7 +164,7 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, text: bytes, buffers: Sequence[Any], namespace: dict[str, Any]) -> None:
         super().__init__(io.BytesIO(text), buffers=buffers)
         self.namespace = namespace
-        self.simple = True  # brought no names along
+        self.brought: dict[str, Any] = {}  # names that came along
 
     def find_class(self, module: str, name: str) -> Any:
         found = super().find_class(module, name)
@@ -171,11 +192,18 @@ class _Unpickler(pickle.Unpickler):
         original(function, state)
         self.namespace["__builtins__"] = builtins
         for name, value in brought.items():
-            self._bring(name, value)
+            self.brought[name] = value
+            _bring(self.namespace, name, value)
 
-    def _bring(self, name: str, value: Any) -> None:
-        self.simple = self.simple and isinstance(value, ModuleType)
-        nothing = object()
-        here = self.namespace.get(name, nothing)
-        if here is nothing or here is _brought.get(name, nothing):
-            self.namespace[name] = _brought[name] = value
+
+def forget() -> None:
+    """The namespace was cleared: keep nothing alive that came with functions."""
+    _brought.clear()
+    _known.clear()
+
+
+def _bring(namespace: dict[str, Any], name: str, value: Any) -> None:
+    """Bind a name that came along, unless the engine has a value of its own for it."""
+    here = namespace.get(name, _NOTHING)
+    if here is _NOTHING or here is _brought.get(name, _NOTHING):
+        namespace[name] = _brought[name] = value

@@ -9,7 +9,7 @@ from typing import Any, Callable, Sequence
 
 import _ippmpi_engine as engine
 
-from . import calls, completion, interrupt, names, pickles, reduce, reporting, shell
+from . import calls, completion, functions, interrupt, names, pickles, reduce, reporting, shell
 from .errors import engine_info, error_content
 from .messages import to_json
 
@@ -102,6 +102,7 @@ class Kernel:
 
     def clear(self, request: Any) -> Answer:
         """Forget the user's names."""
+        functions.forget()
         if shell.exists():
             interrupt.call_user(shell.get().reset, False)
         else:
