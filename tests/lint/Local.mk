@@ -10,4 +10,4 @@ TESTS += $(quick_lints)
 lint:
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(lints)'
 format:
-	cd $(top_srcdir) && find src include tests bench -name '*.[ch]' -exec clang-format -i {} +
+	cd $(top_srcdir) && find src include tests bench examples -name '*.[ch]' -exec clang-format -i {} +

@@ -231,13 +231,13 @@ class Future:
         self.destroy()
         return answers
 
-    def arrays(self, timeout_ms: int = 30000) -> list[Any]:
-        """Waits, and returns copies of the arrays in the answers."""
+    def arrays(self, timeout_ms: int = 30000, only_first: bool = False) -> list[Any]:
+        """Waits, and returns copies of the arrays in the answers, or in the first one."""
         import numpy
 
         assert self.wait(timeout_ms), "no answer in time"
         arrays = []
-        for i in range(LIB.ipp_future_count(self.handle)):
+        for i in range(1 if only_first else LIB.ipp_future_count(self.handle)):
             array = Array()
             if LIB.ipp_answer_array(LIB.ipp_future_answer(self.handle, i), array,
                                     self.steer.error) < 0:
