@@ -3,7 +3,7 @@ if HAVE_CHECK
 unit_tests = \
     tests/unit/test_base tests/unit/test_bridge tests/unit/test_connection tests/unit/test_placement \
     tests/unit/test_partials tests/unit/test_private_file tests/unit/test_sched tests/unit/test_sched_model \
-    tests/unit/test_steer tests/unit/test_transfers tests/unit/test_wire
+    tests/unit/test_steer tests/unit/test_transfers tests/unit/test_where tests/unit/test_wire
 mpi_programs = tests/mpi/test_link tests/mpi/test_death
 mpi_tests = tests/mpi/link.test tests/mpi/death.test
 check_PROGRAMS += $(unit_tests) $(mpi_programs)
@@ -39,6 +39,8 @@ tests_unit_test_steer_SOURCES = \
 tests_unit_test_steer_CFLAGS = $(AM_CFLAGS) -pthread $(JANSSON_CFLAGS) $(ZMQ_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_steer_LDADD = libclient.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) $(SODIUM_LIBS) \
     $(ZMQ_LIBS) -lpthread
+tests_unit_test_where_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_where_LDADD = libclient.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) $(SODIUM_LIBS) $(ZMQ_LIBS)
 tests_mpi_test_link_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_mpi_test_link_LDADD = liblink.la libbase.la $(CHECK_LIBS)
 tests_mpi_test_death_LDADD = liblink.la libbase.la

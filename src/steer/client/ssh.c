@@ -264,7 +264,8 @@ static char *quoted(const char *text)
         } else {
             *at++ = *text;
         }
-    strcpy(at, "'");
+    *at++ = '\'';
+    *at = '\0';
     return out;
 }
 

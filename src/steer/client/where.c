@@ -22,7 +22,7 @@ bool where_is_ssh(const char *where)
 /* Nothing that ssh would take for an option, or a shell for anything. */
 static bool is_plain(const char *text, size_t size)
 {
-    if (size == 0 || text[0] == '-')
+    if (size == 0 || text[0] == '-' || text[0] == '@')
         return false;
     for (size_t i = 0; i < size; i++)
         if (!isalnum((unsigned char)text[i]) && !strchr("@._-:[]%+\\", text[i]))
@@ -39,7 +39,7 @@ static const char *end_of_host(const char *login, const char *end)
             host = c + 1;
     if (host < end && *host == '[') {
         const char *bracket = memchr(host, ']', (size_t)(end - host));
-        return bracket ? bracket + 1 : end;
+        return bracket ? bracket + 1 : host; /* not closed: no host */
     }
     const char *colon = memchr(host, ':', (size_t)(end - host));
     return colon ? colon : end;
@@ -75,10 +75,11 @@ int where_parse_ssh(const char *where, struct ssh_url *url, ipp_err_t *err)
 {
     const char *start = where + strlen(SSH), *end = start + strcspn(start, "/");
     const char *host_end = end_of_host(start, end);
-    const char *host = memchr(start, '@', (size_t)(host_end - start));
+    const char *host = memrchr(start, '@', (size_t)(host_end - start));
     host = host ? host + 1 : start;
     *url = (struct ssh_url){ 0 };
-    if (!is_plain(start, (size_t)(host_end - start)) ||
+    if (memchr(start, ':', (size_t)(host - start)) ||
+        !is_plain(start, (size_t)(host_end - start)) ||
         !is_plain(host, (size_t)(host_end - host)) || take_port(url, host_end, end) < 0)
         return ipp_err(err, EINVAL, "'%.200s': not ssh://[USER@]HOST[:PORT][/CLUSTER]", where);
     url->login = login_of(start, host_end);
