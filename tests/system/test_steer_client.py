@@ -294,6 +294,28 @@ def test_wrong_keys(cluster: Cluster, tmp_path: Any) -> None:
         assert caught.value.errno == code
 
 
+def test_invited_and_revoked(cluster: Cluster, steer: Steer, tmp_path: Any) -> None:
+    import zmq
+
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    invitation = {"name": "ann", "role": "observer", "public_key": public, "expires": None}
+    ((_, status, _),) = steer.send("invite_request", invitation, "session").answers()
+    assert status == OK
+    path = without_ipc(cluster.connection_file, str(tmp_path / "ann.json"), public_key=public, secret_key=secret)
+    with Steer(path) as ann:
+        assert (ann.about()["name"], ann.about()["role"]) == ("ann", "observer")
+        ((_, status, content),) = ann.execute("pass", "0").answers()
+        assert (status, content["ename"]) == (ERROR, "PermissionError")
+        assert steer.send("revoke_request", {"name": "ann"}, "session").answers()[0][1] == OK
+        with pytest.raises(SteerError, match="revoked") as caught:
+            while True:
+                ann.progress(20000)
+        assert caught.value.errno == errno.EACCES
+    with pytest.raises(SteerError, match="revoked, expired") as caught:
+        Steer(path)
+    assert caught.value.errno == errno.EACCES
+
+
 def test_shutdown_is_told(tmp_path: Any) -> None:
     with under_engines(2) as cluster:
         with Steer(cluster.connection_file) as steer:

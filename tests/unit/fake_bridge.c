@@ -484,3 +484,15 @@ void fake_repeat(struct fake_bridge *f)
     send_kept(f);
     end(f);
 }
+
+void fake_disown(struct fake_bridge *f, const char *ename)
+{
+    ipp_frames_t frames = { 0 };
+    begin(f);
+    make(&frames, "session", NULL, "attach_reply", NULL,
+         wire_json_frame_new(
+             json_pack("{s:s, s:s, s:s}", "status", "error", "ename", ename, "evalue", "unasked")));
+    send_now(f, &(struct wire_head){ .engine = -1 }, &frames);
+    ipp_frames_clear(&frames);
+    end(f);
+}

@@ -49,6 +49,8 @@ void fake_deaf(struct fake_bridge *fake, bool deaf);
 void fake_event(struct fake_bridge *fake, const char *content);
 /* Sends the last numbered message again. */
 void fake_repeat(struct fake_bridge *fake);
+/* An attach_reply with that ename, which nobody has asked for. */
+void fake_disown(struct fake_bridge *fake, const char *ename);
 /* Closes its socket until fake_cut. */
 void fake_close(struct fake_bridge *fake);
 

@@ -605,6 +605,30 @@ START_TEST(forgotten_session_fails_what_is_awaited)
 }
 END_TEST
 
+START_TEST(revoked_key_fails_what_is_awaited)
+{
+    start(&(struct fake_options){ 0 });
+    fake_mute(fake, true);
+    ipp_future_t *future = ask("0", NULL);
+    drive_until_accepted(1);
+    fake_disown(fake, "PermissionError");
+    check_dead(future, EACCES, "PermissionError: unasked");
+}
+END_TEST
+
+START_TEST(connection_that_is_not_known_is_made_again)
+{
+    start(&(struct fake_options){ 0 });
+    fake_mute(fake, true);
+    ipp_future_t *future = ask("0", NULL);
+    drive_until_accepted(1);
+    fake_disown(fake, "SessionError");
+    wait_for(future); /* attaching brings what was kept */
+    ck_assert_uint_eq(fake_look(fake).attached, 2);
+    ipp_future_destroy(future);
+}
+END_TEST
+
 START_TEST(cluster_that_dies_fails_what_is_awaited)
 {
     start(&(struct fake_options){ .ipc = true });
@@ -738,8 +762,9 @@ int main(void)
     CASE("events",
          LIST(engines_that_go_are_taken_off, shutdown_fails_what_is_awaited,
               forgotten_session_fails_what_is_awaited, cluster_that_dies_fails_what_is_awaited,
+              revoked_key_fails_what_is_awaited, connection_that_is_not_known_is_made_again,
               closing_detaches, NULL),
-         LIST(1, 1, 1, 1, 1));
+         LIST(1, 1, 1, 1, 1, 1, 1));
     CASE("refusals",
          LIST(wrong_keys_are_told_in_words, other_protocols_are_told_in_words,
               clusters_that_are_gone_are_told_in_words, who_does_not_answer_is_told_in_words,

@@ -71,6 +71,7 @@ struct place {
     char *endpoint; /* ZeroMQ's */
     char *label;    /* what error texts call it: the connection file */
     bool curve;     /* ipc of the same user goes without */
+    bool local;     /* the cluster is on this host */
     struct tunnel *tunnel;
 };
 

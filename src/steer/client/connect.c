@@ -16,6 +16,7 @@
 /* How long nobody of ours may listen behind TCP before the cluster counts as gone. The bridge binds
  * its sockets once, so this is only for what may stand between: a proxy, a far side of a tunnel. */
 #define GONE_MS 10000
+#define GONE_LOCAL_MS 1000
 /* The bridge keeps a session as long. */
 #define OFFLINE_MS ((int64_t)3600 * 1000)
 
@@ -157,11 +158,18 @@ static bool tunnel_step(ipp_steer_t *steer)
 
 /* ---- why not ---- */
 
+/* Nothing stands between us and a bridge on this host, and it does not bind its sockets again. */
+static int64_t patience_ms(const ipp_steer_t *steer)
+{
+    if (!steer->attached_once)
+        return 0;
+    return steer->place.local ? GONE_LOCAL_MS : GONE_MS;
+}
+
 static void explain(ipp_steer_t *steer, int code)
 {
-    bool local = !steer->place.curve;
-    if (code == ECONNREFUSED || (local && code == ENOENT))
-        gone(steer, "nobody listens there", local || !steer->attached_once ? 0 : GONE_MS);
+    if (code == ECONNREFUSED || (!steer->place.curve && code == ENOENT))
+        gone(steer, "nobody listens there", patience_ms(steer));
     else
         connect_broke(steer, code ? strerror(code) : "the connection broke");
 }
@@ -192,11 +200,6 @@ static bool probe_step(ipp_steer_t *steer)
 
 /* ---- attached ---- */
 
-static int errno_of(const char *ename)
-{
-    return strcmp(ename, "PermissionError") == 0 ? EACCES : EPROTO;
-}
-
 static void attached(ipp_steer_t *steer, json_t *content)
 {
     json_int_t received = json_integer_value(json_object_get(content, "received"));
@@ -221,19 +224,29 @@ static void attached(ipp_steer_t *steer, json_t *content)
         session_die(steer, ENOMEM, "no memory");
 }
 
+/* To an attach_request, or unasked: the bridge does not know the connection, or wants it no more.
+ */
+static void refused(ipp_steer_t *steer, const json_t *content)
+{
+    const char *ename = wire_json_string(content, "ename", "error");
+    const char *evalue = wire_json_string(content, "evalue", "");
+    int code = strcmp(ename, "PermissionError") == 0 ? EACCES : EPROTO;
+    if (steer->state != SESSION_CONNECTING && code != EACCES)
+        connect_broke(steer, evalue);
+    else
+        session_die(steer, code, "%s: %s: %s", steer->place.label, ename, evalue);
+}
+
 void connect_attach_reply(ipp_steer_t *steer, const struct incoming *message)
 {
     ipp_err_t err = { "" };
     json_t *content = wire_json_read(message->content, &err);
-    if (!content || steer->state != SESSION_CONNECTING) {
-        connect_broke(steer, content ? "the bridge has forgotten the connection" : err.text);
-    } else if (strcmp(wire_json_string(content, "status", ""), "ok") != 0) {
-        const char *ename = wire_json_string(content, "ename", "error");
-        session_die(steer, errno_of(ename), "%s: %s: %s", steer->place.label, ename,
-                    wire_json_string(content, "evalue", ""));
-    } else {
+    if (!content)
+        connect_broke(steer, err.text);
+    else if (strcmp(wire_json_string(content, "status", ""), "ok") != 0)
+        refused(steer, content);
+    else if (steer->state == SESSION_CONNECTING)
         attached(steer, content);
-    }
     json_decref(content);
 }
 

@@ -200,6 +200,7 @@ static int find_file(struct place *place, const char *where, const char *profile
         check_protocol(place, err) < 0)
         return -1;
     bool ipc = use_ipc(&place->connection);
+    place->local = is_here(place->connection.location);
     place->curve = !ipc;
     place->endpoint =
         ipc ? strdup(place->connection.steering.ipc) : where_tcp_endpoint(&place->connection, err);
