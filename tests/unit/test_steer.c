@@ -21,10 +21,12 @@ static char file[128];
 static struct fake_bridge *fake;
 static ipp_steer_t *steer;
 static ipp_error_t err;
+static atomic_int releases;
 
 static void set_up(void)
 {
     unit_make_folder();
+    atomic_store(&releases, 0);
     snprintf(file, sizeof file, "%s/c.json", unit_folder);
 }
 
@@ -260,8 +262,6 @@ START_TEST(no_more_than_the_window_is_on_its_way)
 END_TEST
 
 /* ---- buffers ---- */
-
-static atomic_int releases;
 
 static void count_release(void *data, void *arg)
 {
