@@ -2,7 +2,6 @@
  * A request's way into the outbox. */
 #include "steer/client/client_private.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,32 +15,14 @@ void request_msg_id(const ipp_steer_t *steer, uint64_t sequence, char out[MSG_ID
              (unsigned long long)sequence);
 }
 
-/* What JSON holds as it is: most of what we write, and then there is no need to go through jansson,
- * which takes longer than all the rest of a small request. */
-static bool is_plain(const char *text)
-{
-    for (; *text; text++)
-        if (!isalnum((unsigned char)*text) && !strchr("_-,.", *text))
-            return false;
-    return true;
-}
-
 char *request_header(const ipp_steer_t *steer, const char *type, uint64_t sequence)
 {
-    char msg_id[MSG_ID_LEN], date[IPP_DATE_LEN], *text = NULL;
+    char msg_id[MSG_ID_LEN], date[IPP_DATE_LEN];
     request_msg_id(steer, sequence, msg_id);
-    ipp_date(date);
-    if (is_plain(type))
-        return asprintf(&text,
-                        "{\"msg_id\":\"%s\",\"msg_type\":\"%s\",\"username\":\"ipp\","
-                        "\"session\":\"%s\",\"date\":\"%s\",\"version\":\"5.3\"}",
-                        msg_id, type, steer->session, date) < 0
-                   ? NULL
-                   : text;
     json_t *header =
         json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "msg_id", msg_id, "msg_type", type, "username",
-                  "ipp", "session", steer->session, "date", date, "version", "5.3");
-    text = header ? json_dumps(header, JSON_COMPACT) : NULL;
+                  "ipp", "session", steer->session, "date", ipp_date(date), "version", "5.3");
+    char *text = header ? json_dumps(header, JSON_COMPACT) : NULL;
     json_decref(header);
     return text;
 }
@@ -61,10 +42,6 @@ static json_t *read_object(const char *what, const char *text, ipp_err_t *err)
 static char *make_metadata(const ipp_request_t *request, const char *targets, uint64_t transfer,
                            json_t *sizes, ipp_err_t *err)
 {
-    char *plain = NULL;
-    if (!request->metadata && !sizes && (!targets || is_plain(targets)) &&
-        (targets ? asprintf(&plain, "{\"targets\":\"%s\"}", targets) : asprintf(&plain, "{}")) >= 0)
-        return plain;
     json_t *metadata =
         request->metadata ? read_object("metadata", request->metadata, err) : json_object();
     if (!metadata)
