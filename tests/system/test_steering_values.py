@@ -84,7 +84,7 @@ def run(client: Steering, code: str, targets: str = "all") -> None:
 
 
 def rank_code(source: str) -> str:
-    return f"from mpi4py import MPI\nrank = MPI.COMM_WORLD.Get_rank()\n{source}"
+    return f"import _ippmpi_engine\nrank = _ippmpi_engine.engine_id\n{source}"
 
 
 def test_call(client: Steering) -> None:
