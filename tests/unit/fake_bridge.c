@@ -373,7 +373,8 @@ static void write_file(struct fake_bridge *f, const char *path)
     ipp_err_t err;
     char *port = strrchr(f->endpoint, ':');
     wire_connection_t c = { .interface = "tcp://127.0.0.1",
-                            .location = "localhost",
+                            .location = f->options.location ? (char *)(uintptr_t)f->options.location
+                                                            : "localhost",
                             .key = "k",
                             .cluster_id = "",
                             .python = "3.11.2",

@@ -14,6 +14,7 @@ struct fake_options {
     bool wrong_key;           /* the file names another server's key */
     bool forgetful;           /* knows no session that wants to be resumed */
     int protocol_in_file;     /* 0: ours */
+    const char *location;     /* in the file; NULL: this host */
     const char *attach_error; /* attach_reply's ename; NULL: ok */
 };
 

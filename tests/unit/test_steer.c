@@ -692,6 +692,10 @@ START_TEST(clusters_that_are_gone_are_told_in_words)
     fake = fake_start(file, &options);
     fake_close(fake);
     check_refused(file, 0, ECONNREFUSED, "the cluster is gone");
+    fake_stop(fake);
+    fake = fake_start(file, &(struct fake_options){ .location = "far.example.org" });
+    fake_close(fake);
+    check_refused(file, 0, ECONNREFUSED, "or reached on its own host only: far.example.org");
 }
 END_TEST
 

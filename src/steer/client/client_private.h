@@ -72,6 +72,7 @@ struct place {
     char *label;    /* what error texts call it: the connection file */
     bool curve;     /* ipc of the same user goes without */
     bool local;     /* the cluster is on this host */
+    bool elsewhere; /* it is not, or may not be, and listens to its own host alone */
     struct tunnel *tunnel;
 };
 

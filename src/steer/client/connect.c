@@ -81,7 +81,9 @@ static void gone(ipp_steer_t *steer, const char *why, int64_t patience_ms)
         connect_broke(steer, why);
     else
         session_die(steer, steer->attached_once ? ECONNRESET : ECONNREFUSED,
-                    "%s: %s: the cluster is gone", steer->place.label, why);
+                    "%s: %s: the cluster is gone%s%s", steer->place.label, why,
+                    steer->place.elsewhere ? ", or reached on its own host only: " : "",
+                    steer->place.elsewhere ? steer->place.connection.location : "");
 }
 
 /* ---- up ---- */

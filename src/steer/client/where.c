@@ -131,6 +131,13 @@ static bool is_here(const char *location)
            strncmp(location, "127.", 4) == 0;
 }
 
+static bool is_loopback(const wire_connection_t *connection)
+{
+    const char *address = strstr(connection->interface, "://");
+    return address && (strncmp(address, "://127.", 7) == 0 || strcmp(address, "://[::1]") == 0 ||
+                       strcmp(address, "://localhost") == 0);
+}
+
 char *where_tcp_host(const wire_connection_t *connection, bool here)
 {
     const char *address = strstr(connection->interface, "://");
@@ -201,6 +208,7 @@ static int find_file(struct place *place, const char *where, const char *profile
         return -1;
     bool ipc = use_ipc(&place->connection);
     place->local = is_here(place->connection.location);
+    place->elsewhere = !place->local && is_loopback(&place->connection);
     place->curve = !ipc;
     place->endpoint =
         ipc ? strdup(place->connection.steering.ipc) : where_tcp_endpoint(&place->connection, err);
@@ -222,6 +230,7 @@ static int find_by_ssh(struct place *place, const char *where, const char *profi
     if (!place->tunnel || check_protocol(place, err) < 0)
         return -1;
     place->curve = true;
+    place->elsewhere = is_loopback(&place->connection);
     if (asprintf(&place->endpoint, "ipc://%s", tunnel_socket(place->tunnel)) >= 0)
         return 0;
     place->endpoint = NULL;
