@@ -234,6 +234,20 @@ def test_large_arrays(cluster: Cluster, tcp_file: str, way: str) -> None:
         steer.execute("del large", "0-1").answers()
 
 
+@pytest.mark.limit(120)
+def test_a_push_takes_bounded_memory_of_the_bridge() -> None:
+    with under_engines(2) as own, Steer(own.connection_file) as steer:
+        with open(own.connection_file) as file:
+            bridge = json.load(file)["ippmpi"]["pid"]
+        large = numpy.ones(100_000_000)  # 800 MB
+        assert {status for _, status, _ in steer.push("large", large, "1").answers()} == {OK}
+        check = "assert large.sum() == 100_000_000"
+        assert {status for _, status, _ in steer.execute(check, "1").answers()} == {OK}
+        with open(f"/proc/{bridge}/status") as status:
+            most = next(line.split()[1] for line in status if line.startswith("VmHWM"))
+        assert int(most) < 300_000  # kB; docs/performance.md says what it usually is
+
+
 # ---- broken connections ----
 
 
