@@ -55,7 +55,7 @@ TESTS += tests/fuzz/replay_wire.test
 EXTRA_DIST += %reldir%/fuzz/seed_wire.py %reldir%/fuzz/corpus_wire %reldir%/golden docs/protocol.md
 
 dist_check_SCRIPTS += tests/mpi/link.test tests/mpi/death.test
-EXTRA_DIST += %reldir%/system
+EXTRA_DIST += %reldir%/system %reldir%/lsan.supp %reldir%/valgrind.supp
 
 # The bigger floors, by name. Each is one run of the same test driver or of pytest.
 .PHONY: check-mpi check-system check-sanitize check-valgrind
@@ -71,12 +71,13 @@ check-system: all
 # In a build tree of --enable-sanitizers.
 check-sanitize: $(check_PROGRAMS)
 	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests) tests/fuzz/replay_wire.test $(mpi_tests)' \
-	    AM_TESTS_ENVIRONMENT='MPIRUN=$(MPIRUN); MPI_FLAVOUR=$(MPI_FLAVOUR); export MPIRUN MPI_FLAVOUR;'
+	    AM_TESTS_ENVIRONMENT='MPIRUN=$(MPIRUN); MPI_FLAVOUR=$(MPI_FLAVOUR); LSAN_OPTIONS=suppressions=$(abs_top_srcdir)/tests/lsan.supp:print_suppressions=0; export MPIRUN MPI_FLAVOUR LSAN_OPTIONS;'
 
 check-valgrind: $(check_PROGRAMS)
 	$(AM_V_at)for program in $(unit_tests); do \
 	    srcdir=$(srcdir) IPP_TEST_EVENTS=20000 CK_FORK=no $(LIBTOOL) --mode=execute \
-	        valgrind -q --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite ./$$program || exit 1; \
+	        valgrind -q --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite \
+	        --suppressions=$(srcdir)/tests/valgrind.supp ./$$program || exit 1; \
 	done
 
 # New inputs are kept in the build tree and start the next run; what fails is written to tests/fuzz/wire-*.
