@@ -65,7 +65,7 @@ static int check(const wire_connection_t *c, ipp_err_t *err)
         return ipp_err(err, EINVAL, "connection file: no %s", c->location ? "key" : "location");
     if (c->invited && (!c->role || wire_role_find(c->role) < 0))
         return ipp_err(err, EINVAL, "connection file: no role");
-    if (c->pid < 1 || c->pid > INT_MAX || c->engines < 0)
+    if ((c->pid < 1 && !c->invited) || c->pid < 0 || c->pid > INT_MAX || c->engines < 0)
         return ipp_err(err, EINVAL, "connection file: pid %ld, engines %d", c->pid, c->engines);
     return check_steering(&c->steering, err) < 0 || (!c->invited && check_ports(c, err) < 0) ? -1
                                                                                              : 0;
@@ -214,14 +214,14 @@ static int take_ours(wire_connection_t *c, const json_t *ours, ipp_err_t *err)
     int pid = 0;
     if (!json_is_object(ours))
         return ipp_err(err, EBADMSG, "key \"ippmpi\": not an object: another program's file?");
-    if (take_integer(&pid, ours, "pid", 1, INT_MAX, err) < 0 ||
+    const json_t *invited = json_object_get(ours, "invited");
+    if (take_integer(&pid, ours, "pid", invited ? 0 : 1, INT_MAX, err) < 0 ||
         take_integer(&c->engines, ours, "engines", 0, INT_MAX, err) < 0 ||
         take_string(&c->cluster_id, ours, "cluster_id", err) < 0 ||
         take_string(&c->python, ours, "python", err) < 0 ||
         take_steering(&c->steering, json_object_get(ours, "steering"), err) < 0)
         return -1;
     c->pid = pid;
-    const json_t *invited = json_object_get(ours, "invited");
     return invited ? take_invited(c, invited, err) : 0;
 }
 

@@ -114,3 +114,8 @@ int wire_socket_send(void *socket, ipp_frames_t *frames)
     errno = saved_errno;
     return result;
 }
+
+int wire_curve_keypair(char public_key[WIRE_Z85_LEN + 1], char secret_key[WIRE_Z85_LEN + 1])
+{
+    return zmq_curve_keypair(public_key, secret_key);
+}

@@ -102,7 +102,6 @@ int wire_encode(ipp_frames_t *out, const wire_msg_t *msg, const wire_signer_t *s
 #define WIRE_STEERING_PROTOCOL 1
 #define WIRE_HEAD_BYTES 32
 #define WIRE_TOKEN_LEN 32 /* hexadecimal digits */
-#define WIRE_Z85_LEN 40   /* a CURVE key */
 
 /* Limits of a session that both sides hold to. */
 #define WIRE_ACK_MESSAGES 64
@@ -126,12 +125,17 @@ int wire_head_read(struct wire_head *head, ipp_frame_t *frame);
 
 /* ---- messages on ZeroMQ sockets ---- */
 
+#define WIRE_Z85_LEN 40 /* a CURVE key */
+
 /* Adds the next message's frames to `frames`; 1, or 0 when there is none. Large ones are not
  * copied. `user` (may be NULL) gets the name that ZAP gave the sender, "" without one. */
 int wire_socket_receive(void *socket, ipp_frames_t *frames, char user[WIRE_Z85_LEN + 1]);
 /* Sends and empties `frames`; never waits. -1: EHOSTUNREACH the peer (first frame) is gone, EAGAIN
  * the queue is full, ENOMEM. */
 int wire_socket_send(void *socket, ipp_frames_t *frames);
+
+/* A fresh key pair of CURVE's. -1 with errno ENOTSUP when libzmq has no CURVE. */
+int wire_curve_keypair(char public_key[WIRE_Z85_LEN + 1], char secret_key[WIRE_Z85_LEN + 1]);
 
 /* ---- JSON in frames ---- */
 
@@ -180,7 +184,7 @@ typedef struct wire_connection {
     char *python;          /* "3.11.2" */
     int ports[WIRE_PORTS]; /* by enum wire_channel; 0 in an invitation */
     int engines;           /* how many there were when the file was written */
-    long pid;              /* the bridge's process */
+    long pid;              /* the bridge's process; 0 in an invitation */
     struct wire_steering steering;
     /* An invitation's; NULL in the owner's file. */
     char *invited, *role;
