@@ -24,6 +24,7 @@ nobase_dist_pythonbase_DATA = \
 	%reldir%/ippmpi/engine/session.py \
 	%reldir%/ippmpi/engine/shell.py \
 	%reldir%/ippmpi/engine/streams.py \
+	%reldir%/ippmpi/engine/terminal.py \
 	%reldir%/ippmpi/engine/values.py \
 	%reldir%/ippmpi/engine/world.py
 
@@ -39,7 +40,8 @@ EXTRA_DIST += \
 	tests/python/test_engine_execute.py \
 	tests/python/test_engine_interrupt.py \
 	tests/python/test_engine_names.py \
-	tests/python/test_engine_reduce.py
+	tests/python/test_engine_reduce.py \
+	tests/python/test_engine_terminal.py
 
 # Hundreds of engines start at once and cannot write there: compile at installation.
 install-data-hook: python-compile

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What `ipp-steer` asks engines for: calls whose function and arguments come from a command line.
+
+Each function takes one JSON list as text, so that the code around it can be made without Python.
+A value waits here until the same request's reply fetches it with `result`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import pkgutil
+import re
+import sys
+from typing import Any, Callable
+
+_value: Any = None
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
+
+
+class Shown:
+    """A value in the forms that a terminal wants: what print shows, and JSON if it can be."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        bundle: dict[str, Any] = {"text/plain": _text(self.value)}
+        try:
+            # Through text: what goes into the reply is plain, and NaN is none of JSON's.
+            bundle["application/json"] = json.loads(
+                json.dumps(self.value, default=_plain, allow_nan=False)
+            )
+        except (TypeError, ValueError, RecursionError):
+            pass
+        return bundle
+
+    def __repr__(self) -> str:
+        return _text(self.value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and numbers of numpy's, and what else knows how to be lists of plain numbers."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def find(name: str) -> Callable[..., Any]:
+    """The callable that `name` means in the engine's namespace.
+
+    `NAME` and `NAME.ATTRIBUTE` of the namespace or of Python itself, `MODULE:NAME` or `MODULE.NAME`
+    of a module, which is imported; anything else is an expression. TypeError: not callable.
+    """
+    namespace = vars(sys.modules["__main__"])
+    first = re.split(r"[.:]", name, maxsplit=1)[0]
+    known = first in namespace or hasattr(builtins, first)
+    if _NAME.fullmatch(name) and (":" in name or ("." in name and not known)):
+        found = pkgutil.resolve_name(name)
+    else:
+        found = eval(name, namespace)
+    if not callable(found):
+        raise TypeError(f"{name} is {type(found).__name__}, which cannot be called")
+    return found
+
+
+def call(request: str) -> None:
+    """[name, [argument, ...]]: calls it; the value waits for `result`."""
+    global _value
+    name, arguments = json.loads(request)
+    _value = None
+    _value = find(name)(*arguments)
+
+
+def each(request: str) -> None:
+    """[name, [argument, ...]]: calls it for each argument; [[true, value] or [false, error], ...].
+
+    An error is the text of its last line; the others are called all the same.
+    """
+    global _value
+    name, arguments = json.loads(request)
+    _value = None
+    function = find(name)
+    _value = [_one(function, argument) for argument in arguments]
+
+
+def _one(function: Callable[..., Any], argument: Any) -> dict[str, Any]:
+    try:
+        bundle = Shown(function(argument))._repr_mimebundle_()
+    except Exception as error:
+        return {"status": "error", "ename": type(error).__name__, "evalue": str(error)}
+    item = {"status": "ok", "text": bundle["text/plain"]}
+    if "application/json" in bundle:
+        item["value"] = bundle["application/json"]
+    return item
+
+
+def result(request: str = "[]") -> Shown:
+    """The value of the call before, which is forgotten here."""
+    global _value
+    value, _value = _value, None
+    return Shown(value)
+
+
+def evaluate(request: str) -> Shown:
+    """[name]: the value of a name of the namespace; NameError."""
+    (name,) = json.loads(request)
+    namespace = vars(sys.modules["__main__"])
+    if name not in namespace:
+        raise NameError(f"name {name!r} is not defined")
+    return Shown(namespace[name])
