@@ -4,6 +4,7 @@ unit_tests = \
     tests/unit/test_base tests/unit/test_bridge tests/unit/test_connection tests/unit/test_placement \
     tests/unit/test_partials tests/unit/test_private_file tests/unit/test_sched tests/unit/test_sched_model \
     tests/unit/test_steer tests/unit/test_transfers tests/unit/test_where tests/unit/test_wire
+unit_tests += tests/unit/test_npy tests/unit/test_steer_cli
 mpi_programs = tests/mpi/test_link tests/mpi/test_death
 mpi_tests = tests/mpi/link.test tests/mpi/death.test
 check_PROGRAMS += $(unit_tests) $(mpi_programs)
@@ -44,6 +45,10 @@ tests_unit_test_where_LDADD = libclient.la libwire.la libbase.la libunit.la $(JA
 tests_mpi_test_link_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_mpi_test_link_LDADD = liblink.la libbase.la $(CHECK_LIBS)
 tests_mpi_test_death_LDADD = liblink.la libbase.la
+tests_unit_test_npy_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_npy_LDADD = libcli.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) -lm
+tests_unit_test_steer_cli_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_steer_cli_LDADD = libcli.la libippsteer.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) -lm
 endif
 
 check_PROGRAMS += tests/fuzz/replay_wire

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Values that came by name: what is in the answer to a pull or a reduction. */
+#ifndef IPP_CLI_PULLED_H
+#define IPP_CLI_PULLED_H
+
+#include "steer/cli/cli.h"
+#include "steer/cli/npy.h"
+#include "steer/cli/text.h"
+
+enum pulled_kind { PULLED_NOTHING, PULLED_ARRAY, PULLED_JSON, PULLED_PICKLE };
+
+/* Belongs to the answer, but for `entry` (pulled_clear). */
+struct pulled {
+    enum pulled_kind kind;
+    bool scalar;            /* an array of no dimensions that was a number */
+    struct npy_array array; /* of PULLED_ARRAY */
+    json_t *value;          /* of PULLED_JSON */
+    json_t *entry;
+};
+
+/* PULLED_NOTHING: the answer is an error, is without a value, or is not as it has to be. */
+void pulled_read(struct pulled *pulled, const ipp_answer_t *answer);
+void pulled_clear(struct pulled *pulled);
+
+/* As print would show it; a pickle as what it is. */
+void pulled_print(struct text *out, const struct pulled *pulled);
+/* Adds "value", or "text" for what JSON cannot hold, and of arrays "dtype" and "shape". */
+void pulled_json(json_t *object, const struct pulled *pulled);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Saying things in a terminal or to another program. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "steer/cli/cli.h"
+#include "steer/cli/target.h"
+#include "steer/cli/text.h"
+
+void cli_hide_progress(void *cli)
+{
+    struct progress *progress = ((struct cli *)cli)->progress;
+    if (progress)
+        progress_hide(progress);
+}
+
+int cli_complain(struct cli *cli, int code, const char *format, ...)
+{
+    va_list arguments;
+    cli_hide_progress(cli);
+    fflush(stdout);
+    fputs("ipp-steer: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return code;
+}
+
+void cli_print_json(struct cli *cli, json_t *value)
+{
+    cli_hide_progress(cli);
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    putchar('\n');
+    fflush(stdout);
+    json_decref(value);
+}
+
+struct board *cli_board(struct cli *cli, const char *targets)
+{
+    struct board_style style = {
+        .labels = target_single(targets) < 0,
+        .colour_out = cli->colour_out,
+        .colour_err = cli->colour_err,
+        .before = cli_hide_progress,
+        .arg = cli,
+        .out = stdout,
+        .err = stderr,
+    };
+    return board_create(&style);
+}
+
+json_t *cli_about(struct cli *cli)
+{
+    json_t *about = json_loads(ipp_steer_about(cli->steer), JSON_ALLOW_NUL, NULL);
+    return about ? about : json_object();
+}
+
+static int read_all(FILE *file, struct text *text)
+{
+    char part[65536];
+    size_t size;
+    while ((size = fread(part, 1, sizeof part, file)) > 0)
+        text_add(text, part, size);
+    return ferror(file) ? -1 : 0;
+}
+
+char *cli_read_file(const char *path, ipp_err_t *err)
+{
+    struct text text = { 0 };
+    bool standard = strcmp(path, "-") == 0;
+    FILE *file = standard ? stdin : fopen(path, "re");
+    int result = file ? read_all(file, &text) : -1, saved_errno = errno;
+    if (file && !standard)
+        fclose(file);
+    if (result < 0) {
+        text_clear(&text);
+        ipp_err(err, saved_errno, "cannot read %s: %s", path, strerror(saved_errno));
+        return NULL;
+    }
+    if (memchr(text_string(&text), '\0', text.size)) {
+        text_clear(&text);
+        ipp_err(err, EINVAL, "cannot run %s: it is not text", path);
+        return NULL;
+    }
+    text_add(&text, "", 0);
+    return text.at;
+}

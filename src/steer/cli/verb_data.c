@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Values by name, each engine its own: push and pull. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "steer/cli/cli.h"
+#include "steer/cli/mapped.h"
+#include "steer/cli/pulled.h"
+#include "steer/cli/target.h"
+#include "steer/cli/value.h"
+#include "wire/wire.h"
+
+/* ---- push ---- */
+
+static bool is_npy(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 4 && strcmp(path + length - 4, ".npy") == 0;
+}
+
+/* One NAME=FILE.npy or NAME=VALUE: an entry of the content, and its buffer. NULL with a text. */
+static json_t *push_entry(const char *word, ipp_buffer_t *buffer, ipp_err_t *err)
+{
+    size_t length;
+    if (!value_split(word, &length)) {
+        ipp_err(err, 0, "'%s' is not NAME=FILE.npy or NAME=VALUE", word);
+        return NULL;
+    }
+    const char *value = word + length + 1;
+    json_t *entry = json_pack("{s:s%}", "name", word, length), *told;
+    if (is_npy(value)) {
+        struct mapped *mapped = mapped_open(value, err);
+        told = mapped ? mapped_describe(mapped, -1) : NULL;
+        if (mapped)
+            *buffer = mapped_buffer(mapped, 0, mapped_array(mapped)->size);
+        mapped_close(mapped);
+    } else {
+        *buffer = (ipp_buffer_t){ .data = "", .size = 0 };
+        told = value_parse(value, err);
+    }
+    if (told && json_object_set_new(entry, is_npy(value) ? "array" : "json", told) == 0)
+        return entry;
+    json_decref(entry);
+    return NULL;
+}
+
+static void release_all(const ipp_buffer_t *buffers, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (buffers[i].release)
+            buffers[i].release(NULL, buffers[i].arg);
+}
+
+/* The content of a push_request and its buffers, one for each argument; NULL when it was said why
+ * not. */
+static json_t *push_content(struct cli *cli, ipp_buffer_t *buffers)
+{
+    json_t *names = json_array();
+    for (int i = 0; i < cli->argc; i++) {
+        ipp_err_t err;
+        json_t *entry = push_entry(cli->argv[i], &buffers[i], &err);
+        if (!entry) {
+            release_all(buffers, i);
+            json_decref(names);
+            cli_complain(cli, 0, "%s", err.text);
+            return NULL;
+        }
+        json_array_append_new(names, entry);
+    }
+    return json_pack("{s:o}", "names", names);
+}
+
+static int finish(struct job *job)
+{
+    int code = job_wait(job);
+    if (code != CLI_OK)
+        return code;
+    if (!job->cli->options.json)
+        return answers_show(job);
+    cli_print_json(job->cli, answers_json(job));
+    return answers_code(job->future);
+}
+
+int verb_push(struct cli *cli)
+{
+    struct job job = { .cli = cli, .unit = "engines" };
+    ipp_buffer_t *buffers = cli_realloc(NULL, (size_t)cli->argc, sizeof *buffers);
+    json_t *content = push_content(cli, buffers);
+    int code = CLI_USAGE;
+    if (content)
+        code = job_send(&job, "engines", "push_request", content, buffers, (size_t)cli->argc) < 0
+                   ? CLI_NO_CONNECTION
+                   : finish(&job);
+    job_clear(&job);
+    free(buffers);
+    return code;
+}
+
+/* ---- pull ---- */
+
+/* FILE with the engine's id for its %d; the caller frees it. */
+static char *file_of(const char *pattern, int engine)
+{
+    const char *place = strstr(pattern, "%d");
+    return place ? cli_format("%.*s%d%s", (int)(place - pattern), pattern, engine, place + 2)
+                 : cli_strdup(pattern);
+}
+
+/* What -o cannot hold is an error at the caller, with the engine named. */
+static int save_one(struct cli *cli, const ipp_answer_t *answer)
+{
+    ipp_err_t err;
+    struct pulled pulled;
+    pulled_read(&pulled, answer);
+    char *path = file_of(cli->options.output, answer->engine);
+    struct npy_piece piece = { pulled.array.data, pulled.array.size };
+    int result = 0;
+    if (pulled.kind != PULLED_ARRAY)
+        result = ipp_err(&err, 0, "engine %d: %s is no array of plain numbers or text",
+                         answer->engine, cli->argv[0]);
+    else
+        result = npy_write(path, &pulled.array, &piece, 1, &err);
+    if (result < 0)
+        cli_complain(cli, 0, "%s", err.text);
+    free(path);
+    pulled_clear(&pulled);
+    return result < 0 ? CLI_FAILED : CLI_OK;
+}
+
+static int save_all(struct job *job)
+{
+    size_t count = ipp_future_count(job->future);
+    int code = job->cli->options.json ? CLI_OK : answers_show(job);
+    if (count > 1 && !strstr(job->cli->options.output, "%d"))
+        return cli_complain(job->cli, CLI_USAGE,
+                            "%zu engines have answered: -o wants a %%d in the file's name, "
+                            "for their ids",
+                            count);
+    for (size_t i = 0; i < count; i++) {
+        const ipp_answer_t *answer = ipp_future_answer(job->future, i);
+        if (answer->status != IPP_OK || save_one(job->cli, answer) != CLI_OK)
+            code = CLI_FAILED;
+    }
+    if (job->cli->options.json)
+        cli_print_json(job->cli, answers_json(job));
+    return code;
+}
+
+/* Engines whose value only Python can show; "" when there are none. The caller frees it. */
+static char *pickled_on(const struct job *job)
+{
+    struct text ids = { 0 };
+    size_t count = ipp_future_count(job->future);
+    for (size_t i = 0; i < count; i++) {
+        struct pulled pulled;
+        const ipp_answer_t *answer = ipp_future_answer(job->future, i);
+        pulled_read(&pulled, answer);
+        if (pulled.kind == PULLED_PICKLE)
+            text_print(&ids, "%s%d", ids.size > 0 ? "," : "", answer->engine);
+        pulled_clear(&pulled);
+    }
+    text_add_string(&ids, "");
+    return ids.at;
+}
+
+/* Lists, objects and the like: the engines say how they look, and what they are in JSON. */
+static int ask_for_text(struct cli *cli, const char *targets, json_t *texts)
+{
+    struct job job = { .cli = cli, .targets = targets, .runs_code = true };
+    char *value = code_call("evaluate", json_pack("[s]", cli->argv[0]));
+    int code = job_run(&job, "engines", "execute_request", code_content("", true, false, value));
+    size_t count = code == CLI_OK ? ipp_future_count(job.future) : 0;
+    for (size_t i = 0; i < count; i++) {
+        const ipp_answer_t *answer = ipp_future_answer(job.future, i);
+        json_t *content = answer_content(answer);
+        const json_t *bundle = code_value(content);
+        char key[16];
+        snprintf(key, sizeof key, "%d", answer->engine);
+        if (bundle)
+            json_object_set(texts, key, (json_t *)bundle);
+        json_decref(content);
+    }
+    free(value);
+    job_clear(&job);
+    return code;
+}
+
+static void show_text(struct job *job, const ipp_answer_t *answer, const json_t *texts, json_t *to)
+{
+    struct pulled pulled;
+    struct text text = { 0 };
+    char key[16];
+    snprintf(key, sizeof key, "%d", answer->engine);
+    const json_t *bundle = json_object_get(texts, key);
+    pulled_read(&pulled, answer);
+    if (bundle && to)
+        code_value_json(to, bundle);
+    else if (to)
+        pulled_json(to, &pulled);
+    else if (bundle)
+        text_add_string(&text, code_value_text(bundle));
+    else
+        pulled_print(&text, &pulled);
+    if (!to && answer->status == IPP_OK)
+        board_add(job->board, BOARD_RESULT, answer->engine, text_string(&text), ipp_now_ms());
+    text_clear(&text);
+    pulled_clear(&pulled);
+}
+
+static int show_all(struct job *job)
+{
+    json_t *texts = json_object(), *list = job->cli->options.json ? answers_json(job) : NULL;
+    char *pickled = pickled_on(job);
+    int code = pickled[0] ? ask_for_text(job->cli, pickled, texts) : CLI_OK;
+    size_t count = ipp_future_count(job->future);
+    for (size_t i = 0; i < count; i++)
+        show_text(job, ipp_future_answer(job->future, i), texts, json_array_get(list, i));
+    if (list)
+        cli_print_json(job->cli, list);
+    else
+        answers_show(job);
+    free(pickled);
+    json_decref(texts);
+    return code == CLI_OK ? answers_code(job->future) : code;
+}
+
+int verb_pull(struct cli *cli)
+{
+    struct job job = { .cli = cli, .unit = "engines" };
+    json_t *content = json_pack("{s:[s]}", "names", cli->argv[0]);
+    if (!content)
+        return cli_complain(cli, CLI_USAGE, "'%s' is not UTF-8", cli->argv[0]);
+    if (!cli->options.json)
+        job.board = cli_board(cli, cli->options.on);
+    int code = job_run(&job, "engines", "pull_request", content);
+    if (code == CLI_OK)
+        code = cli->options.output ? save_all(&job) : show_all(&job);
+    job_clear(&job);
+    return code;
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * map: a function over arguments or lines, on whichever engine is free, results in order.
+ *
+ * Items travel in chunks, a task each. Chunks are kept in the order of their items until they have
+ * been printed; both those under way and those that wait for a slow one before them are bounded, so
+ * the input may be endless. */
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "steer/cli/cli.h"
+#include "steer/cli/lines.h"
+#include "steer/cli/target.h"
+#include "steer/cli/text.h"
+#include "steer/cli/value.h"
+#include "wire/wire.h"
+
+#define PER_ENGINE 4      /* chunks under way */
+#define KEPT_MAX 4096     /* chunks not printed yet */
+#define CHUNK_MAX 1000    /* items */
+#define CHUNK_SECONDS 0.1 /* as much work as is lost to imbalance at the end */
+#define TICK_MS 100
+
+struct chunk {
+    struct chunk *next;
+    int64_t first; /* index of its first item */
+    size_t count;
+    ipp_future_t *future;
+};
+
+struct map {
+    struct cli *cli;
+    char *metadata; /* of tasks: which engines; NULL: any */
+    struct lines lines;
+    int next_argument;
+    bool input_ended, stopped;
+    struct chunk *head, *tail;
+    size_t kept, under_way, engines;
+    int64_t sent, answered; /* items */
+    int64_t begin_ms;
+    struct progress bar;
+    struct job job; /* what tasks print */
+    int code;
+};
+
+/* ---- input ---- */
+
+static enum lines_state next_text(struct map *map, const char **text)
+{
+    if (map->cli->argc < 2)
+        return lines_next(&map->lines, text);
+    if (map->next_argument == map->cli->argc)
+        return LINES_END;
+    *text = map->cli->argv[map->next_argument++];
+    return LINES_ONE;
+}
+
+static size_t chunk_size(const struct map *map)
+{
+    if (map->cli->options.chunk)
+        return (size_t)map->cli->options.chunk;
+    double seconds = (double)(ipp_now_ms() - map->begin_ms) / 1000;
+    double each = seconds > 0 ? (double)map->answered / seconds / (double)map->engines : 0;
+    double size = each * CHUNK_SECONDS;
+    return size < 1 ? 1 : size > CHUNK_MAX ? CHUNK_MAX : (size_t)size;
+}
+
+/* Up to a chunk of arguments; empty when there are none now. */
+static json_t *next_items(struct map *map)
+{
+    json_t *items = json_array();
+    const char *text;
+    for (size_t size = chunk_size(map); json_array_size(items) < size && !map->stopped;) {
+        ipp_err_t err;
+        enum lines_state state = next_text(map, &text);
+        map->input_ended |= state == LINES_END;
+        if (state != LINES_ONE)
+            break;
+        json_t *value = value_parse(text, &err);
+        if (!value) {
+            cli_complain(map->cli, 0, "%s", err.text);
+            map->code = CLI_USAGE;
+            map->stopped = true;
+            break;
+        }
+        json_array_append_new(items, value);
+    }
+    return items;
+}
+
+/* ---- sending ---- */
+
+static ipp_future_t *send_items(struct map *map, json_t *items)
+{
+    ipp_error_t err;
+    char *code = code_call("each", json_pack("[s,o]", map->cli->argv[0], items));
+    char *value = code_call("result", json_array());
+    json_t *content = code_content(code, true, false, value);
+    char *text = json_dumps(content, JSON_COMPACT);
+    struct ipp_request request = { .type = "execute_request",
+                                   .channel = "task",
+                                   .content = text ? text : "{}",
+                                   .metadata = map->metadata,
+                                   .on_output = job_on_output,
+                                   .output_arg = &map->job };
+    ipp_future_t *future = ipp_steer_send(map->cli->steer, &request, &err);
+    if (!future)
+        map->code = cli_complain(map->cli, CLI_NO_CONNECTION, "%s", err.text);
+    json_decref(content);
+    free(text);
+    free(value);
+    free(code);
+    return future;
+}
+
+static void add_chunk(struct map *map, ipp_future_t *future, size_t count)
+{
+    struct chunk *chunk = cli_realloc(NULL, 1, sizeof *chunk);
+    *chunk = (struct chunk){ .first = map->sent, .count = count, .future = future };
+    if (map->tail)
+        map->tail->next = chunk;
+    else
+        map->head = chunk;
+    map->tail = chunk;
+    map->sent += (int64_t)count;
+    map->kept++;
+    map->under_way++;
+}
+
+static bool has_room(const struct map *map)
+{
+    return !map->stopped && !map->input_ended && map->kept < KEPT_MAX &&
+           map->under_way < PER_ENGINE * map->engines;
+}
+
+/* False: nothing more can be sent now. */
+static bool send_chunk(struct map *map)
+{
+    if (!has_room(map))
+        return false;
+    json_t *items = next_items(map);
+    size_t count = json_array_size(items);
+    if (count == 0) {
+        json_decref(items);
+        return false;
+    }
+    ipp_future_t *future = send_items(map, items);
+    if (!future)
+        map->stopped = true;
+    else
+        add_chunk(map, future, count);
+    return future != NULL;
+}
+
+/* ---- printing ---- */
+
+static void print_item(struct map *map, int64_t index, int engine, json_t *item)
+{
+    if (map->cli->options.json) {
+        json_object_set_new(item, "index", json_integer(index));
+        json_object_set_new(item, "engine", engine < 0 ? json_null() : json_integer(engine));
+        json_dumpf(item, stdout, JSON_COMPACT);
+        putchar('\n');
+    } else if (strcmp(wire_json_string(item, "status", ""), "ok") == 0) {
+        puts(wire_json_string(item, "text", ""));
+    }
+    if (strcmp(wire_json_string(item, "status", ""), "ok") == 0)
+        return;
+    map->code = map->code == CLI_OK ? CLI_FAILED : map->code;
+    if (!map->cli->options.json)
+        cli_complain(map->cli, 0, "item %lld: %s: %s", (long long)index,
+                     wire_json_string(item, "ename", "error"),
+                     wire_json_string(item, "evalue", ""));
+}
+
+/* All items of a chunk that has failed as a whole. One that failed for another reason than its
+ * engine's end would fail for all others too: the function is not there. */
+static void print_failed(struct map *map, const struct chunk *chunk, const ipp_answer_t *answer)
+{
+    json_t *item = answer_json(answer), *content = answer_content(answer);
+    const char *ename = wire_json_string(content, "ename", "");
+    json_object_del(item, "traceback");
+    if (answer->status == IPP_ABORTED) {
+        json_object_set_new(item, "ename", json_string("Aborted"));
+        json_object_set_new(item, "evalue", json_string("it was taken back before it ran"));
+    } else if (strcmp(ename, "EngineError") != 0) {
+        map->stopped = true;
+    }
+    for (size_t i = 0; i < chunk->count && (i == 0 || map->cli->options.json); i++)
+        print_item(map, chunk->first + (int64_t)i, answer->engine, item);
+    if (chunk->count > 1 && !map->cli->options.json)
+        cli_complain(map->cli, 0, "the same for the items up to %lld",
+                     (long long)chunk->first + (long long)chunk->count - 1);
+    json_decref(item);
+    json_decref(content);
+}
+
+static void print_chunk(struct map *map, const struct chunk *chunk)
+{
+    const char *failure = ipp_future_failure(chunk->future);
+    if (failure || ipp_future_count(chunk->future) == 0) {
+        map->code = CLI_NO_CONNECTION;
+        return;
+    }
+    const ipp_answer_t *answer = ipp_future_answer(chunk->future, 0);
+    json_t *content = answer_content(answer), *item;
+    json_t *items = json_object_get(code_value(content), "application/json");
+    size_t index;
+    cli_hide_progress(map->cli);
+    if (answer->status != IPP_OK || json_array_size(items) != chunk->count)
+        print_failed(map, chunk, answer);
+    else
+        json_array_foreach(items, index, item)
+        {
+            print_item(map, chunk->first + (int64_t)index, answer->engine, item);
+        }
+    json_decref(content);
+}
+
+static void drop_head(struct map *map)
+{
+    struct chunk *chunk = map->head;
+    map->head = chunk->next;
+    if (!map->head)
+        map->tail = NULL;
+    map->kept--;
+    ipp_future_destroy(chunk->future);
+    free(chunk);
+}
+
+static void print_done(struct map *map)
+{
+    bool printed = false;
+    size_t under_way = 0;
+    int64_t answered = map->sent;
+    for (; map->head && ipp_future_done(map->head->future); printed = true) {
+        print_chunk(map, map->head);
+        drop_head(map);
+    }
+    for (const struct chunk *chunk = map->head; chunk; chunk = chunk->next)
+        if (!ipp_future_done(chunk->future)) {
+            under_way++;
+            answered -= (int64_t)chunk->count;
+        }
+    map->under_way = under_way;
+    map->answered = answered;
+    if (printed)
+        fflush(stdout);
+}
+
+/* ---- the loop ---- */
+
+static void on_interrupt(struct map *map)
+{
+    ipp_error_t err;
+    map->stopped = true;
+    map->code = CLI_FAILED;
+    cli_complain(map->cli, 0,
+                 "taking back what waits, interrupting what runs; Ctrl-C again to leave");
+    for (const struct chunk *chunk = map->head; chunk; chunk = chunk->next)
+        if (!ipp_future_done(chunk->future))
+            ipp_future_cancel(chunk->future, &err);
+    map->job.interruption = ipp_steer_interrupt(map->cli->steer, map->cli->options.on, &err);
+}
+
+static int wait_ms(const struct map *map)
+{
+    int wait = ipp_steer_timeout(map->cli->steer),
+        board = board_wait_ms(map->job.board, ipp_now_ms());
+    if (board >= 0 && (wait < 0 || board < wait))
+        wait = board;
+    if (map->bar.terminal && (wait < 0 || wait > TICK_MS))
+        wait = TICK_MS;
+    return wait;
+}
+
+/* For answers, and for input when there is room for it. */
+static int wait_for_something(struct map *map)
+{
+    ipp_error_t err;
+    bool reading = map->cli->argc < 2 && has_room(map);
+    struct pollfd fds[] = { { .fd = ipp_steer_fd(map->cli->steer), .events = POLLIN },
+                            { .fd = reading ? map->lines.fd : -1, .events = POLLIN } };
+    poll(fds, 2, wait_ms(map));
+    if (ipp_steer_progress(map->cli->steer, 0, &err) >= 0)
+        return 0;
+    map->code = cli_complain(map->cli, CLI_NO_CONNECTION, "%s", err.text);
+    return -1;
+}
+
+static void tick(struct map *map)
+{
+    int64_t now = ipp_now_ms();
+    board_flush(map->job.board, now, false);
+    map->bar.done = (double)map->answered;
+    map->bar.total = map->cli->argc > 1 ? map->cli->argc - 1
+                     : map->input_ended ? (double)map->sent
+                                        : 0;
+    progress_tick(&map->bar, now);
+}
+
+static void run(struct map *map)
+{
+    int interrupts = 0;
+    for (;;) {
+        while (send_chunk(map))
+            continue;
+        if (!map->head && (map->input_ended || map->stopped))
+            return;
+        if (wait_for_something(map) < 0)
+            return;
+        print_done(map);
+        int more = cli_interrupts();
+        if (interrupts == 0 && more > 0)
+            on_interrupt(map);
+        interrupts += more;
+        if (interrupts > 1) {
+            map->code = CLI_INTERRUPTED;
+            return;
+        }
+        tick(map);
+    }
+}
+
+/* ---- made and ended ---- */
+
+/* {"targets": [uuid, ...]} of the engines that --on names. -1 when there are none, said. */
+static int choose_engines(struct map *map)
+{
+    ipp_err_t err;
+    int *ids, result = 0;
+    char key[16];
+    json_t *about = cli_about(map->cli), *engines = json_object_get(about, "engines");
+    json_t *uuids = json_array();
+    if (target_resolve(map->cli->options.on, engines, &ids, &map->engines, &err) < 0) {
+        map->code = cli_complain(map->cli, CLI_FAILED, "%s", err.text);
+        result = -1;
+    }
+    for (size_t i = 0; result == 0 && i < map->engines; i++) {
+        snprintf(key, sizeof key, "%d", ids[i]);
+        json_array_append(uuids, json_object_get(json_object_get(engines, key), "uuid"));
+    }
+    json_t *metadata = json_pack("{s:o}", "targets", uuids);
+    if (result == 0) {
+        map->metadata = map->cli->options.on ? json_dumps(metadata, JSON_COMPACT) : NULL;
+        free(ids);
+    }
+    json_decref(metadata);
+    json_decref(about);
+    return result;
+}
+
+int verb_map(struct cli *cli)
+{
+    struct map map = { .cli = cli, .lines = { .fd = STDIN_FILENO }, .next_argument = 1 };
+    struct board_style style = { .labels = true,
+                                 .colour_out = cli->colour_err,
+                                 .colour_err = cli->colour_err,
+                                 .before = cli_hide_progress,
+                                 .arg = cli,
+                                 .out = stderr,
+                                 .err = stderr };
+    json_t *name = json_string(cli->argv[0]);
+    json_decref(name);
+    if (!name)
+        return cli_complain(cli, CLI_USAGE, "'%s' is not UTF-8", cli->argv[0]);
+    if (choose_engines(&map) < 0)
+        return map.code;
+    map.job = (struct job){ .cli = cli, .board = board_create(&style) };
+    map.begin_ms = ipp_now_ms();
+    progress_start(&map.bar, "items", cli->terminal_err, map.begin_ms);
+    cli->progress = &map.bar;
+    run(&map);
+    board_flush(map.job.board, ipp_now_ms(), true);
+    while (map.head)
+        drop_head(&map);
+    progress_end(&map.bar);
+    cli->progress = NULL;
+    job_clear(&map.job);
+    lines_clear(&map.lines);
+    free(map.metadata);
+    return map.code;
+}
