@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""ipp-steer at a terminal of its own: the prompt, Ctrl-C, completion, history, the bar, top; and the
+prompt without a terminal, as a script."""
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+import sys
+from typing import Any, Iterator
+
+import pexpect
+import pytest
+
+import procs
+from cluster import Cluster, under_engines
+from steer_cli import FAILED, INTERRUPTED, NO_CONNECTION, OK, at_terminal, start, steer, warm
+
+pytestmark = pytest.mark.ours_only("our client")
+ALL = r"\[all\] >>> "
+MORE = r" \.\.\. "
+
+
+@pytest.fixture(autouse=True)
+def warm_engines(cluster: Cluster) -> None:
+    warm(cluster)
+
+
+@pytest.fixture
+def prompt(cluster: Cluster) -> Iterator[pexpect.spawn]:
+    """A prompt on all engines; left by Ctrl-D when the test has not."""
+    child = at_terminal(cluster, "connect")
+    child.logfile_read = sys.stdout
+    child.expect(ALL)
+    yield child
+    if child.isalive() and not child.closed:
+        child.sendeof()
+        child.expect(pexpect.EOF)
+    child.close()
+
+
+def ask(prompt: pexpect.spawn, line: str, answer: str, then: str = ALL) -> None:
+    prompt.send(line + "\r")
+    prompt.expect(answer)
+    prompt.expect(then)
+
+
+# ---- the prompt ----
+
+
+def test_answers(prompt: pexpect.spawn) -> None:
+    ask(prompt, "6 * 7", r"\[0-3\] 42\r\n")
+    ask(prompt, "x = 5", ALL, "")
+    ask(prompt, "x + 1", r"\[0-3\] 6\r\n")
+    ask(prompt, "1 / 0", r"\[0-3\] ZeroDivisionError: division by zero")
+    ask(prompt, "_ + 1", r"\] 7\r\n")
+    ask(prompt, "%help", "Tab completes")
+
+
+def test_choosing_engines(prompt: pexpect.spawn) -> None:
+    ask(prompt, "%on 0-1", r"\[0-1\] >>> ", "")
+    ask(prompt, "'few'", r"\[0,1\] 'few'", r"\[0-1\] >>> ")
+    ask(prompt, "%on", "0-1", r"\[0-1\] >>> ")
+    ask(prompt, "%on 9", "there is no engine 9", r"\[0-1\] >>> ")
+    ask(prompt, "%on atmosphere", "there is no group 'atmosphere'", r"\[0-1\] >>> ")
+    ask(prompt, "%on 2", r"\[2\] >>> ", "")
+    ask(prompt, "'one'", r"\n'one'\r\n", r"\[2\] >>> ")
+    ask(prompt, "%on all", ALL, "")
+
+
+def test_statements_of_several_lines(prompt: pexpect.spawn) -> None:
+    prompt.send("for i in range(2):\r")
+    prompt.expect(MORE + "    ")  # the indent is there already
+    prompt.send("print('i is', i)\r")
+    prompt.expect(MORE)
+    prompt.send("\r")
+    prompt.expect("i is 1")
+    prompt.expect(ALL)
+    prompt.send("text = '''a\r")
+    prompt.expect(MORE)
+    prompt.send("b'''\r")
+    prompt.expect(ALL)
+    ask(prompt, "text", r"'a\\nb'")
+    ask(prompt, "1 +", "SyntaxError")
+
+
+def test_umlauts(prompt: pexpect.spawn) -> None:
+    ask(prompt, "größe = 'mäßig'; größe", r"\[0-3\] 'mäßig'")
+
+
+def test_completion(prompt: pexpect.spawn) -> None:
+    ask(prompt, "zebra_one = 1; zebra_two = 2", ALL, "")
+    prompt.send("zeb\t")
+    prompt.send("\t")
+    prompt.expect(r"zebra_one +zebra_two")
+    ask(prompt, "t\t + 40", r"\[0-3\] 42")
+    prompt.send("if True:\r")
+    prompt.expect(MORE)
+    prompt.send("print(zebra_o\t)\r")
+    prompt.expect(MORE)
+    prompt.send("\r")
+    prompt.expect(r"\[0-3\] 1")
+    prompt.expect(ALL)
+    ask(prompt, "\t6", r"\[0-3\] 6")  # an indent, where there is nothing to complete
+
+
+def test_completion_does_not_wait_for_busy_engines(cluster: Cluster, gate: Any) -> None:
+    child = at_terminal(cluster, "connect", "--on", "0")
+    child.expect(r"\[0\] >>> ")
+    wait = f"import os, time\nwhile not os.path.exists({gate.path!r}): time.sleep(0.005)"
+    with start(cluster, "exec", "--on", "0", wait) as running:
+        procs.wait_until(
+            lambda: steer(cluster, "tasks", "--json").json()["engines"]["0"]["queue"], 20, "busy")
+        child.send("ab\t")
+        child.send("s(-3)\r")  # typed while the engine is silent: nothing is lost
+        child.expect("0/1 engines")
+        gate.open()
+        assert running.wait(20) == OK
+    child.expect("3\r\n")
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == OK
+
+
+def test_history(cluster: Cluster) -> None:
+    path = os.path.join(cluster.dir, "state", "ippmpi", "history")
+    for expected in ("first", "second"):
+        child = at_terminal(cluster, "connect")
+        child.expect(ALL)
+        if expected == "second":
+            child.send("\x1b[A\x1b[A")  # the arrow up: %quit, and what was before
+            child.send("\r")
+        else:
+            child.send("'remember ' + 'me'\r")
+        child.expect(r"\] 'remember me'")
+        child.expect(ALL)
+        child.send("%quit\r")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == OK
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+# ---- Ctrl-C ----
+
+
+def test_one_interrupt_reaches_the_engines(prompt: pexpect.spawn) -> None:
+    prompt.send("import time; print('here'); time.sleep(100)\r")
+    prompt.expect(r"\] here\r\n")
+    prompt.sendintr()
+    prompt.expect("KeyboardInterrupt")
+    prompt.expect(ALL)
+    ask(prompt, "'alive'", r"\[0-3\] 'alive'")
+
+
+STUBBORN = """\
+import time
+try:
+    print('here')
+    time.sleep(100)
+except KeyboardInterrupt:
+    print('no')
+    while not os.path.exists({!r}): time.sleep(0.005)
+"""
+
+
+def test_a_second_one_returns_to_the_prompt(
+    cluster: Cluster, prompt: pexpect.spawn, gate: Any
+) -> None:
+    path = os.path.join(cluster.dir, "stubborn.py")
+    with open(path, "w") as file:
+        file.write("import os\n" + STUBBORN.format(gate.path))
+    prompt.send(f"%run {path}\r")
+    prompt.expect(r"\] here\r\n")
+    prompt.sendintr()
+    prompt.expect("Ctrl-C again")
+    prompt.expect(r"\] no\r\n")
+    prompt.sendintr()
+    prompt.expect(ALL)
+    gate.open()
+    ask(prompt, "'alive'", r"\[0-3\] 'alive'")
+
+
+def test_an_interrupt_at_the_prompt_drops_the_line(prompt: pexpect.spawn) -> None:
+    prompt.send("not_wanted")
+    prompt.expect("not_wanted")
+    prompt.sendintr()
+    prompt.expect(ALL)
+    prompt.send("if True:\r")
+    prompt.expect(MORE)
+    prompt.sendintr()
+    prompt.expect(ALL)
+    ask(prompt, "'alive'", r"\[0-3\] 'alive'")
+
+
+def test_exec_is_interrupted_and_given_up(cluster: Cluster, gate: Any) -> None:
+    code = "import os\n" + STUBBORN.format(gate.path)
+    with start(cluster, "exec", "--on", "1", code) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "here\n"
+        running.send_signal(signal.SIGINT)
+        assert running.stdout.readline() == "no\n"
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == INTERRUPTED
+        gate.open()
+    assert steer(cluster, "exec", "--on", "1", "'alive'").out == "'alive'\n"
+
+
+def test_map_is_interrupted(cluster: Cluster) -> None:
+    slow = "lambda x: print('at', x) or __import__('time').sleep(100)"
+    with start(cluster, "map", slow, *map(str, range(50))) as running:
+        assert running.stderr is not None
+        assert "at" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == FAILED
+    assert steer(cluster, "exec", "'alive'").out == "[0-3] 'alive'\n"
+    assert steer(cluster, "status", "--json").json()["unassigned"] == 0
+
+
+# ---- ends ----
+
+
+@pytest.mark.limit(120)
+def test_losses_are_told_at_the_prompt() -> None:
+    with under_engines(3) as cluster:
+        warm(cluster)
+        child = at_terminal(cluster, "connect")
+        child.expect(ALL)
+        steer(cluster, "kill", "--on", "1", "--signal", "KILL", code=None)
+        child.expect("engine 1 is lost")
+        ask(child, "'rest'", r"\[0,2\] 'rest'")
+        steer(cluster, "shutdown")
+        child.expect("the cluster ends")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == NO_CONNECTION
+        cluster.join()
+
+
+# ---- scripts ----
+
+
+@pytest.mark.parametrize("script, out, code", [
+    ("1 + 1\n2 + 2\n", "[0-3] 4\n", OK),
+    ("def f(x):\n    return 2 * x\n\nf(3)\n", "[0-3] 6\n", OK),
+    ("'a'\n%on 1-2\n'b'\n%on 3\n'c'\n", "[0-3] 'a'\n[1,2] 'b'\n'c'\n", OK),
+    ("'a'\n1 / 0\n%on 0\n'never'\n", "", FAILED),
+    ("%on 9\n'never'\n", "", FAILED),
+    ("\n\n", "", OK),
+    ("", "", OK),
+    ("x = '''\n%one\n'''; x", "[0-3] '\\n%one\\n'\n", OK),
+])
+def test_scripts(cluster: Cluster, script: str, out: str, code: int) -> None:
+    assert steer(cluster, "connect", text=script, code=code).out == out
+
+
+# ---- other things at a terminal ----
+
+
+def test_the_bar(cluster: Cluster) -> None:
+    child = at_terminal(cluster, "map", "lambda x: __import__('time').sleep(0.2)",
+                        *map(str, range(40)))
+    child.expect(r"\d+% \|#+ +\| \d+/40 items, \d+(\.\d)?/s, \d+ s left")
+    child.expect(pexpect.EOF)
+    shown = child.before or ""
+    child.close()
+    assert child.exitstatus == OK
+    assert len(re.findall("None", shown)) >= 1
+
+
+def test_no_bar_without_a_terminal(cluster: Cluster) -> None:
+    run = steer(cluster, "map", "lambda x: __import__('time').sleep(0.2)", *map(str, range(30)))
+    assert run.err == "" and run.out == "None\n" * 30
+
+
+def test_colours(cluster: Cluster) -> None:
+    for env, expected in (({"NO_COLOR": ""}, "\033[36m[0-3]\033[0m 1"), ({}, "[0-3] 1")):
+        child = at_terminal(cluster, "exec", "1", env=env)
+        child.expect(pexpect.EOF)
+        assert expected in (child.before or "")
+        assert ("\033" in (child.before or "")) == ("NO_COLOR" in env)
+        child.close()
+
+
+def test_top_lives(cluster: Cluster) -> None:
+    child = at_terminal(cluster, "top")
+    for _ in range(2):  # it is drawn again
+        child.expect("q leaves")
+        child.expect("per s")
+    child.send("q")
+    child.expect(pexpect.EOF)
+    assert "\033[?1049l" in (child.before or "")  # the old screen is back
+    child.close()
+    assert child.exitstatus == OK
