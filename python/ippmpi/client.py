@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Clients: connected to one cluster, and giving out views and executors."""
+
+from __future__ import annotations
+
+import weakref
+from types import TracebackType
+from typing import Any, Iterable, Iterator, Sequence
+
+from .executor import Executor
+from .session import Session
+from .targets import Key, Targets, select
+from .view import View
+
+_TIMEOUT_S = 10.0
+
+
+def connect(
+    where: str | None = None,
+    *,
+    profile: str | None = None,
+    cluster_id: str | None = None,
+    ssh: str | None = None,
+    timeout: float = _TIMEOUT_S,
+) -> Client:
+    """Connect to a cluster: with no argument to the one that `ipp-cluster start` started here.
+
+    where: a cluster id, the path of a connection file, or "ssh://[USER@]HOST[:PORT][/ID]".
+    profile, cluster_id: as of ipyparallel.Client. ssh: "[USER@]HOST[:PORT]", the login node where
+    the cluster's connection file is; ssh may ask for a password. timeout: seconds, ssh included.
+
+    Raises FileNotFoundError (no connection file), PermissionError (the key is refused: revoked,
+    expired or of another cluster), TimeoutError (nobody answers: the cluster is gone) and OSError
+    for the rest (no file of ours, another protocol, ssh failed), each with a text in words.
+    """
+    if cluster_id is not None and where is not None:
+        raise ValueError("either `where` or `cluster_id` says which cluster, not both")
+    if ssh is not None:
+        where = f"ssh://{ssh.removeprefix('ssh://')}/{cluster_id or where or ''}".rstrip("/")
+    return Client(Session(where or cluster_id, profile, timeout))
+
+
+class Engines(Sequence[int]):
+    """Ids of the living engines in ascending order; `about` tells of each."""
+
+    def __init__(self, ids: Sequence[int], about: dict[int, dict[str, Any]]) -> None:
+        self._ids = list(ids)
+        self.about = about
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._ids[index]
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Iterable) and self._ids == list(other)
+
+    def __repr__(self) -> str:
+        return repr(self._ids)
+
+
+class Client:
+    """A connection to a cluster; `connect` makes one. A context manager, which closes it.
+
+    Any thread may use it. A forked child has to connect itself.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._finalizer = weakref.finalize(self, session.close)  # also when the interpreter ends
+        self.echo: bool | None = None  # whether output of engines is printed; None: at a prompt
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<ippmpi.Client, closed>"
+        about = self._session.about()
+        name = about.get("cluster_id") or "default"
+        return f"<ippmpi.Client of {name!r} with {len(self)} engines, as {about.get('role')}>"
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._session.connection.engines())
+
+    def __iter__(self) -> Iterator[View]:
+        return (self[id] for id in self._session.connection.engines())
+
+    def __getitem__(self, key: Key) -> View:
+        """A view: of one engine by its id, of several by a slice, a list of ids, or a string with
+        ids, ranges and names of groups; `[:]` is every engine alive when a request arrives."""
+        return View(self, select(key, self._session.connection.engines()))
+
+    @property
+    def engines(self) -> Engines:
+        """Ids of the living engines; `.about[id]` is a dict: host, pid, python, topology, ..."""
+        about = self._session.about().get("engines", {})
+        ids = self._session.connection.engines()
+        return Engines(ids, {id: about.get(str(id), {}) for id in ids})
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the bridge tells of the cluster: version, python, role, cluster_id, engines, ..."""
+        return self._session.about()
+
+    @property
+    def closed(self) -> bool:
+        """True after close()."""
+        return self._session.connection.closed
+
+    def executor(self, targets: Key | None = None, *, retries: int = 0) -> Executor:
+        """A concurrent.futures.Executor: each task runs on whichever engine is free.
+
+        targets: the engines that may run them, as in `client[targets]`; all without. retries: how
+        often tasks may be run again, elsewhere, when their engine dies.
+        """
+        chosen = None if targets is None else select(targets, self._session.connection.engines())
+        return Executor(self._session, lambda: self._eligible(chosen), retries)
+
+    def close(self) -> None:
+        """End the session. What runs on engines goes on, and futures that are not done fail."""
+        self._finalizer()
+
+    def _resolve(self, targets: Targets) -> list[int]:
+        if targets.spec == "all":
+            return self._session.connection.engines()
+        about = self._session.about().get("engines", {})
+        ids: set[int] = set()
+        for part in map(str.strip, targets.spec.split(",")):
+            ids.update([int(id) for id in about if about[id].get("group") == part] or _range(part))
+        return sorted(ids)
+
+    def _eligible(self, targets: Targets | None) -> tuple[int, list[str]]:
+        """How many engines, and their uuids where not all are meant."""
+        if targets is None or targets.spec == "all":
+            return len(self), []
+        about = self._session.about().get("engines", {})
+        ids = [id for id in self._resolve(targets) if str(id) in about]
+        if not ids:
+            raise IndexError(f"no engine of {targets.spec} is alive")
+        return len(ids), [about[str(id)]["uuid"] for id in ids]
+
+
+def _range(part: str) -> range:
+    first, _, last = part.partition("-")
+    try:
+        return range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise IndexError(f"{part!r} is no engine, no range of them and no group") from None

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which engines: what stands between a client's brackets, as docs/protocol.md spells targets."""
+
+from __future__ import annotations
+
+import operator
+from typing import Iterable, NamedTuple, Sequence, Union
+
+Key = Union[int, slice, str, Iterable[int]]
+
+
+class Targets(NamedTuple):
+    """`spec` goes to the bridge; `one` is true where answers are no list."""
+
+    spec: str
+    one: bool
+
+
+def select(key: Key, ids: Sequence[int]) -> Targets:
+    """`key` of `client[key]`, `ids` being the living engines in ascending order.
+
+    An integer is an engine's id (negative: counted from the last one); a slice selects among the
+    living ones, `[:]` means all that live when a request arrives; a string goes to the bridge.
+    IndexError where no engine is meant, TypeError for other keys.
+    """
+    if isinstance(key, str):
+        return Targets(key.strip() or "all", key.strip().isdecimal())
+    if isinstance(key, slice):
+        if key == slice(None):
+            return Targets("all", False)
+        return Targets(_listed(ids[key], f"no engine in {_text(key)}"), False)
+    if isinstance(key, Iterable):
+        return Targets(
+            _listed([_id(operator.index(each), ids) for each in key], "no engine is named"), False
+        )
+    try:
+        number = operator.index(key)
+    except TypeError:
+        raise TypeError(
+            "engines are chosen by an id, a slice, a list of ids or a string like '0-3,7' or 'ocean',"
+            f" not by {type(key).__name__}"
+        ) from None
+    return Targets(str(_id(number, ids)), True)
+
+
+def _id(number: int, ids: Sequence[int]) -> int:
+    if number < 0 and -number <= len(ids):
+        return ids[number]
+    if number not in ids:
+        raise IndexError(f"there is no engine {number}: the living ones are {compress(ids)}")
+    return number
+
+
+def _listed(ids: Sequence[int], otherwise: str) -> str:
+    if not ids:
+        raise IndexError(otherwise)
+    return compress(ids)
+
+
+def _text(key: slice) -> str:
+    parts = ["" if part is None else str(part) for part in (key.start, key.stop)]
+    return f"[{':'.join(parts)}{'' if key.step is None else f':{key.step}'}]"
+
+
+def compress(ids: Iterable[int]) -> str:
+    """compress([0, 1, 2, 7]) is "0-2,7"."""
+    ranges: list[list[int]] = []
+    for each in sorted(set(ids)):
+        if ranges and each == ranges[-1][1] + 1:
+            ranges[-1][1] = each
+        else:
+            ranges.append([each, each])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
