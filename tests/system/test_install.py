@@ -49,6 +49,11 @@ def test_installed_cluster_serves(bin_folder: str, tmp_path: Any) -> None:
         security = tmp_path / "ipython" / "profile_default" / "security"
         with ipyparallel.Client(connection_info=str(security / "ipcontroller-client.json"), timeout=20) as rc:
             assert rc[:].apply_sync(where_engines_are) == [os.path.join(os.path.dirname(bin_folder), "share")] * 2
+        folder = os.path.join(os.path.dirname(bin_folder), "share", "ippmpi", "python")
+        code = "import ippmpi\nwith ippmpi.connect() as c: print(c[:].apply(lambda x: x + 1, 1))"
+        client = subprocess.run([python(), "-c", code], env={**env, "PYTHONPATH": folder}, text=True, cwd=tmp_path,
+                                capture_output=True, timeout=20)
+        assert client.stdout == "[2, 2]\n", client.stderr
         ipp_cluster("stop")
     finally:
         left = procs.marked(token)
