@@ -1,6 +1,10 @@
-# bench/run measures us beside ipyparallel, with replay as a client that costs little; sched_bench
+# bench/run measures us beside ipyparallel, with replay as a client that costs little, and beside
+# what raw_pair shows of ZeroMQ alone; sched_bench
 # (make bench/sched_bench) measures the scheduler alone.
-noinst_PROGRAMS = bench/replay
+noinst_PROGRAMS = bench/replay bench/raw_pair
+bench_raw_pair_SOURCES = %reldir%/raw_pair.c
+bench_raw_pair_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
+bench_raw_pair_LDADD = $(ZMQ_LIBS)
 bench_replay_SOURCES = %reldir%/replay.c
 bench_replay_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
 bench_replay_LDADD = $(ZMQ_LIBS)
@@ -14,7 +18,10 @@ EXTRA_DIST += \
     %reldir%/ippmpi_bench/bulk.py \
     %reldir%/ippmpi_bench/calls.py \
     %reldir%/ippmpi_bench/footprint.py \
+    %reldir%/ippmpi_bench/futures_worker.py \
     %reldir%/ippmpi_bench/main.py \
     %reldir%/ippmpi_bench/scaling.py \
     %reldir%/ippmpi_bench/sides.py \
+    %reldir%/ippmpi_bench/steer_worker.py \
+    %reldir%/ippmpi_bench/steering.py \
     %reldir%/ippmpi_bench/table.py
