@@ -279,6 +279,7 @@ START_TEST(shows_numbers)
     check_text("|b1", 1, 2, "\1\0", "[True, False]", "[true,false]");
     check_text("<c16", 1, 1, doubles, "[0.1-2.0j]", "[\"0.1-2.0j\"]");
     check_text("<f8", 1, 0, doubles, "[]  # <f8 (0,)", "[]");
+    check_text("<f8", 2, 0, doubles, "[]  # <f8 (0, 2)", "[]");
     check_text("<U2", 1, 1, "a\0\0\0b\0\0", "<array <U2 (1,)>", NULL);
 }
 END_TEST

@@ -127,6 +127,28 @@ json_t *answer_json(const ipp_answer_t *answer)
     return object;
 }
 
+/* What was recorded of an engine, as an answer has it. */
+static void add_record(json_t *object, const json_t *record)
+{
+    const char *key;
+    json_t *value, *piece;
+    size_t index;
+    json_object_foreach((json_t *)record, key, value)
+    {
+        struct text whole = { 0 };
+        if (strcmp(key, "stdout") != 0 && strcmp(key, "stderr") != 0) {
+            json_object_set(object, key, value);
+            continue;
+        }
+        json_array_foreach(value, index, piece)
+        {
+            text_add(&whole, json_string_value(piece), json_string_length(piece));
+        }
+        json_object_set_new(object, key, json_stringn(text_string(&whole), whole.size));
+        text_clear(&whole);
+    }
+}
+
 json_t *answers_json(struct job *job)
 {
     json_t *list = json_array();
@@ -136,9 +158,7 @@ json_t *answers_json(struct job *job)
         const ipp_answer_t *answer = ipp_future_answer(job->future, i);
         json_t *object = answer_json(answer);
         snprintf(key, sizeof key, "%d", answer->engine);
-        json_t *record = json_object_get(job->records, key);
-        if (record)
-            json_object_update_missing(object, record);
+        add_record(object, json_object_get(job->records, key));
         json_array_append_new(list, object);
     }
     return list;

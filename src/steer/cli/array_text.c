@@ -190,7 +190,10 @@ static json_t *nested(const struct npy_array *array, const struct item *item, in
 json_t *array_json(const struct npy_array *array)
 {
     struct item item;
-    return read_item(&item, array->dtype) ? nested(array, &item, 0, array->data) : NULL;
+    if (!read_item(&item, array->dtype))
+        return NULL;
+    /* No items may still be any number of empty lists. */
+    return array->size == 0 ? json_array() : nested(array, &item, 0, array->data);
 }
 
 struct printer {
@@ -260,7 +263,10 @@ void array_print(struct text *out, const struct npy_array *array)
     }
     int64_t items = (int64_t)array->size / printer.item.bytes;
     printer.cut = items > SHOWN_MAX;
-    print_nested(&printer, 0, array->data);
+    if (items > 0)
+        print_nested(&printer, 0, array->data);
+    else
+        text_add_string(out, "[]");
     if (array->ndims > 0 && (printer.cut || items == 0 || !usual_dtype(&printer.item))) {
         text_add_string(out, "  # ");
         array_describe(out, array);

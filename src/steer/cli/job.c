@@ -25,11 +25,15 @@ static json_t *record_of(struct job *job, int engine)
     return record;
 }
 
-static void record_text(json_t *record, const char *key, const char *text)
+/* Pieces, which answers_json joins: output may be long. */
+static void record_piece(json_t *record, const char *key, json_t *piece)
 {
-    char *whole = cli_format("%s%s", wire_json_string(record, key, ""), text);
-    json_object_set_new(record, key, json_string(whole));
-    free(whole);
+    json_t *list = json_object_get(record, key);
+    if (!list) {
+        list = json_array();
+        json_object_set_new(record, key, list);
+    }
+    json_array_append(list, piece);
 }
 
 static void on_stream(struct job *job, int engine, const json_t *content)
@@ -39,7 +43,8 @@ static void on_stream(struct job *job, int engine, const json_t *content)
     if (job->board)
         board_add(job->board, error ? BOARD_STDERR : BOARD_STDOUT, engine, text, ipp_now_ms());
     else
-        record_text(record_of(job, engine), error ? "stderr" : "stdout", text);
+        record_piece(record_of(job, engine), error ? "stderr" : "stdout",
+                     json_object_get(content, "text"));
 }
 
 /* A result or something displayed: a bundle of forms, of which a terminal shows the plain text. */
@@ -52,12 +57,7 @@ static void on_shown(struct job *job, int engine, const json_t *content, bool re
     } else if (result) {
         json_object_set(record_of(job, engine), "result", data);
     } else {
-        json_t *record = record_of(job, engine), *list = json_object_get(record, "display");
-        if (!list) {
-            list = json_array();
-            json_object_set_new(record, "display", list);
-        }
-        json_array_append(list, data);
+        record_piece(record_of(job, engine), "display", data);
     }
 }
 

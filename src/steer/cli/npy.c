@@ -92,7 +92,7 @@ static int64_t item_bytes(const json_t *dtype, int depth, ipp_err_t *err)
     int64_t total = 0;
     size_t index;
     json_t *field;
-    if (json_is_string(dtype))
+    if (json_is_string(dtype) && strlen(json_string_value(dtype)) == json_string_length(dtype))
         return plain_bytes(json_string_value(dtype), err);
     if (!json_is_array(dtype) || json_array_size(dtype) == 0 || depth > FIELDS_DEPTH_MAX)
         return ipp_err(err, EINVAL, "its dtype is neither a word nor a list of fields");

@@ -55,10 +55,9 @@ static json_t *read_string(struct reader *reader)
     bool closed = false;
     while (reader->at < reader->end && !closed) {
         char c = *reader->at++;
-        if (c == quote) {
-            closed = true;
+        closed = c == quote;
+        if (closed || c == '\0') /* nobody's name has one, and strings of C end there */
             break;
-        }
         if (c == '\\') {
             int plain = reader->at < reader->end ? unescape(*reader->at++) : -1;
             if (plain < 0)

@@ -22,7 +22,7 @@ bool value_is_name(const char *text, size_t length);
 void value_print(struct text *out, const json_t *value);
 
 /* All of an array as nested lists, numbers that JSON does not have (nan, complex ones) as strings.
- * NULL when its dtype is not one of numbers. */
+ * NULL when its dtype is not one of numbers; [] whenever there are no items. */
 json_t *array_json(const struct npy_array *array);
 /* An array as numpy shows it: what has more than 1000 items is cut. Arrays of other dtypes are only
  * described. */
