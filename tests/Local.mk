@@ -55,8 +55,13 @@ check_PROGRAMS += tests/fuzz/replay_wire
 tests_fuzz_replay_wire_SOURCES = %reldir%/fuzz/fuzz_wire.c %reldir%/fuzz/replay.c
 tests_fuzz_replay_wire_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_fuzz_replay_wire_LDADD = libwire.la libbase.la $(JANSSON_LIBS)
-dist_check_SCRIPTS = tests/fuzz/replay_wire.test
-TESTS += tests/fuzz/replay_wire.test
+check_PROGRAMS += tests/fuzz/replay_npy
+tests_fuzz_replay_npy_SOURCES = %reldir%/fuzz/fuzz_npy.c %reldir%/fuzz/replay.c
+tests_fuzz_replay_npy_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_replay_npy_LDADD = libcli.la libwire.la libbase.la $(JANSSON_LIBS) -lm
+dist_check_SCRIPTS = tests/fuzz/replay_wire.test tests/fuzz/replay_npy.test
+TESTS += tests/fuzz/replay_wire.test tests/fuzz/replay_npy.test
+EXTRA_DIST += %reldir%/fuzz/corpus_npy
 EXTRA_DIST += %reldir%/fuzz/seed_wire.py %reldir%/fuzz/corpus_wire %reldir%/golden docs/protocol.md
 
 dist_check_SCRIPTS += tests/mpi/link.test tests/mpi/death.test
@@ -75,7 +80,7 @@ check-system: all
 
 # In a build tree of --enable-sanitizers.
 check-sanitize: $(check_PROGRAMS)
-	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests) tests/fuzz/replay_wire.test $(mpi_tests)' \
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests) tests/fuzz/replay_wire.test tests/fuzz/replay_npy.test $(mpi_tests)' \
 	    AM_TESTS_ENVIRONMENT='MPIRUN=$(MPIRUN); MPI_FLAVOUR=$(MPI_FLAVOUR); LSAN_OPTIONS=suppressions=$(abs_top_srcdir)/tests/lsan.supp:print_suppressions=0; export MPIRUN MPI_FLAVOUR LSAN_OPTIONS;'
 
 check-valgrind: $(check_PROGRAMS)
@@ -96,13 +101,22 @@ tests/fuzz/fuzz_wire: $(fuzz_sources)
 	    $(FUZZ_CC) -g -O1 -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 	    $(DEFS) $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) $$sources \
 	    -o $@ $(JANSSON_LIBS) $(SODIUM_LIBS) -lpthread
-CLEANFILES += tests/fuzz/fuzz_wire
-fuzz: tests/fuzz/fuzz_wire
+tests/fuzz/fuzz_npy: tests/fuzz/fuzz_npy.c $(libcli_la_SOURCES) $(libclient_la_SOURCES) $(libwire_la_SOURCES) $(libbase_la_SOURCES)
+	$(AM_V_at)$(MKDIR_P) tests/fuzz
+	$(AM_V_CCLD)sources=; for file in $^; do case $$file in *.c) sources="$$sources $$file";; esac; done; \
+	    $(FUZZ_CC) -g -O1 -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	    $(DEFS) $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) $(ZMQ_CFLAGS) $$sources \
+	    -o $@ $(JANSSON_LIBS) $(SODIUM_LIBS) $(ZMQ_LIBS) -lpthread -lm
+CLEANFILES += tests/fuzz/fuzz_wire tests/fuzz/fuzz_npy
+fuzz: tests/fuzz/fuzz_wire tests/fuzz/fuzz_npy
+	$(MKDIR_P) tests/fuzz/found_npy
+	tests/fuzz/fuzz_npy -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=tests/fuzz/npy- \
+	    tests/fuzz/found_npy $(srcdir)/tests/fuzz/corpus_npy
 	$(MKDIR_P) tests/fuzz/found_wire
 	tests/fuzz/fuzz_wire -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=tests/fuzz/wire- \
 	    tests/fuzz/found_wire $(srcdir)/tests/fuzz/corpus_wire
 distclean-local:
-	rm -rf tests/fuzz/found_wire tests/fuzz/wire-*
+	rm -rf tests/fuzz/found_wire tests/fuzz/wire-* tests/fuzz/found_npy tests/fuzz/npy-*
 else
 fuzz:
 	@echo 'make fuzz wants a clang with libFuzzer: install it (Debian: clang libclang-rt-dev), or name it as FUZZ_CC,' \
