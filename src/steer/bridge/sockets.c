@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -26,6 +27,8 @@
 struct sockets {
     void *context;
     void *at[SOCKETS];
+    unsigned used; /* since they were last asked for input */
+    int epoll_fd, other_fd;
     char folder[PATH_MAX]; /* of the local socket; "" when there is none */
 };
 
@@ -167,20 +170,79 @@ void sockets_hide(sockets_t *s)
     s->folder[0] = '\0';
 }
 
+/* ---- waiting ---- */
+
+/* zmq_poll asks each socket twice, at two system calls each. A socket's descriptor tells when there
+ * is something to ask for; but what a send or receive meets on its way it takes in without a word
+ * to the descriptor, so a socket that was used since is asked as well. */
+static unsigned ask(sockets_t *s, unsigned which)
+{
+    unsigned ready = 0;
+    for (int i = 0; i < SOCKETS; i++) {
+        int events = 0;
+        size_t size = sizeof events;
+        if ((which & 1u << i) && zmq_getsockopt(s->at[i], ZMQ_EVENTS, &events, &size) == 0 &&
+            (events & ZMQ_POLLIN))
+            ready |= 1u << i;
+    }
+    return ready;
+}
+
+static int watch(sockets_t *s, int fd, unsigned bit)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.u32 = bit };
+    return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static int watch_all(sockets_t *s, ipp_err_t *err)
+{
+    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    for (int i = 0; i < SOCKETS; i++) {
+        int fd = -1;
+        size_t size = sizeof fd;
+        if (i == WIRE_NOTIFICATION) /* nothing comes in there */
+            continue;
+        if (zmq_getsockopt(s->at[i], ZMQ_FD, &fd, &size) < 0 || watch(s, fd, 1u << i) < 0)
+            return ipp_err(err, errno, "cannot watch a socket: %s", strerror(errno));
+        s->used |= 1u << i;
+    }
+    return 0;
+}
+
+unsigned sockets_poll(sockets_t *s, int fd, int timeout_ms)
+{
+    struct epoll_event events[SOCKETS + 1];
+    if (fd != s->other_fd && watch(s, fd, 0) == 0)
+        s->other_fd = fd;
+    unsigned ready = ask(s, s->used);
+    int count = epoll_wait(s->epoll_fd, events, SOCKETS + 1, ready ? 0 : timeout_ms);
+    unsigned told = 0;
+    for (int i = 0; i < count; i++)
+        told |= events[i].data.u32;
+    s->used = 0;
+    return ready | ask(s, told & ~ready);
+}
+
 /* ---- all of them ---- */
 
 sockets_t *sockets_open(const char *ip, int ports[WIRE_PORTS], struct wire_steering *steering,
                         ipp_err_t *err)
 {
     sockets_t *s = calloc(1, sizeof *s);
-    if (!s || !(s->context = zmq_ctx_new())) {
+    if (!s) {
+        ipp_err(err, ENOMEM, "no memory for sockets");
+        return NULL;
+    }
+    s->epoll_fd = s->other_fd = -1;
+    if (!(s->context = zmq_ctx_new())) {
         ipp_err(err, ENOMEM, "no memory for sockets");
         goto error;
     }
     for (int channel = 0; channel < WIRE_PORTS; channel++)
         if (make(s, channel, err) < 0 || bind_port(s, channel, ip, &ports[channel], err) < 0)
             goto error;
-    if (open_steering(s, ip, steering, err) < 0 || open_local(s, steering, err) < 0)
+    if (open_steering(s, ip, steering, err) < 0 || open_local(s, steering, err) < 0 ||
+        watch_all(s, err) < 0)
         goto error;
     return s;
 error:
@@ -193,6 +255,8 @@ void sockets_close(sockets_t *s, int linger_ms)
     if (!s)
         return;
     int saved_errno = errno;
+    if (s->epoll_fd >= 0)
+        close(s->epoll_fd);
     for (int which = 0; which < SOCKETS; which++)
         if (s->at[which]) {
             set_int(s->at[which], ZMQ_LINGER, which == SOCKET_ZAP ? 0 : linger_ms);
@@ -205,31 +269,15 @@ void sockets_close(sockets_t *s, int linger_ms)
     errno = saved_errno;
 }
 
-unsigned sockets_poll(sockets_t *s, int fd, int timeout_ms)
-{
-    zmq_pollitem_t items[SOCKETS + 1];
-    int count = 0, sockets[SOCKETS];
-    for (int which = 0; which < SOCKETS; which++) {
-        if (which == WIRE_NOTIFICATION) /* nothing comes in there */
-            continue;
-        sockets[count] = which;
-        items[count++] = (zmq_pollitem_t){ .socket = s->at[which], .events = ZMQ_POLLIN };
-    }
-    items[count] = (zmq_pollitem_t){ .fd = fd, .events = ZMQ_POLLIN };
-    unsigned ready = 0;
-    if (zmq_poll(items, count + 1, timeout_ms) > 0)
-        for (int i = 0; i < count; i++)
-            if (items[i].revents & ZMQ_POLLIN)
-                ready |= 1u << sockets[i];
-    return ready;
-}
-
 int sockets_receive(sockets_t *s, int which, ipp_frames_t *frames, char user[WIRE_Z85_LEN + 1])
 {
+    s->used |= 1u << which;
     return wire_socket_receive(s->at[which], frames, user);
 }
 
 int sockets_send(sockets_t *s, int which, ipp_frames_t *frames)
 {
+    if (which != WIRE_NOTIFICATION)
+        s->used |= 1u << which;
     return wire_socket_send(s->at[which], frames);
 }
