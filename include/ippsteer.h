@@ -66,7 +66,7 @@ IPP_API const int *ipp_steer_engines(const ipp_steer_t *steer, size_t *count);
 
 /* Readable when ipp_steer_progress has something to do; for poll and event loops. It belongs to the
  * connection. */
-IPP_API int ipp_steer_fd(const ipp_steer_t *steer);
+IPP_API int ipp_steer_fd(ipp_steer_t *steer);
 /* How long at most to wait for ipp_steer_fd, in ms; -1: as long as it takes. */
 IPP_API int ipp_steer_timeout(const ipp_steer_t *steer);
 /* Waits up to timeout_ms (0: not at all, -1: until something happens), takes what arrived and calls

@@ -124,7 +124,11 @@ enum line_event {
 struct line {
     void *context, *dealer, *monitor; /* dealer and monitor are NULL while it is closed */
     int epoll_fd;                     /* its descriptors are in it while it is open */
+    bool told; /* the monitor has something to say, or nobody has looked: asking it costs */
 };
+
+/* What epoll says of descriptors that are not read each time; of all others it says 0. */
+enum { LINE_MONITOR = 1, STEER_WAKE };
 
 int line_open(struct line *line, const struct place *place, ipp_err_t *err);
 void line_close(struct line *line);
@@ -245,6 +249,7 @@ struct ipp_steer {
     size_t engine_count;
 
     int epoll_fd, wake_fd, self_fd;
+    bool fd_lent;
     bool armed; /* self_fd is readable: something waits that no descriptor of ZeroMQ's shows */
     bool woken; /* by ipp_steer_wake, or by a signal */
     int death;  /* errno */

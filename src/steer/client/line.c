@@ -63,9 +63,9 @@ static int descriptor(void *socket)
     return fd;
 }
 
-static int watch(struct line *line, void *socket)
+static int watch(struct line *line, void *socket, uint32_t tag)
 {
-    struct epoll_event event = { .events = EPOLLIN };
+    struct epoll_event event = { .events = EPOLLIN, .data.u32 = tag };
     return epoll_ctl(line->epoll_fd, EPOLL_CTL_ADD, descriptor(socket), &event);
 }
 
@@ -86,10 +86,11 @@ static void *open_monitor(struct line *line)
 int line_open(struct line *line, const struct place *place, ipp_err_t *err)
 {
     line->dealer = zmq_socket(line->context, ZMQ_DEALER);
+    line->told = true;
     if (!line->dealer)
         return ipp_err(err, errno, "no socket: %s", zmq_strerror(errno));
     if (set_up(line->dealer, place) < 0 || !(line->monitor = open_monitor(line)) ||
-        watch(line, line->dealer) < 0 || watch(line, line->monitor) < 0 ||
+        watch(line, line->dealer, 0) < 0 || watch(line, line->monitor, LINE_MONITOR) < 0 ||
         zmq_connect(line->dealer, place->endpoint) < 0) {
         int code = errno;
         line_close(line);
@@ -205,7 +206,7 @@ static bool has_input(void *socket)
 
 bool line_ready(struct line *line)
 {
-    return line->dealer && (has_input(line->dealer) || has_input(line->monitor));
+    return line->dealer && (line->told || has_input(line->dealer));
 }
 
 static enum line_event event_of(unsigned event)
@@ -227,8 +228,12 @@ enum line_event line_event(struct line *line)
 {
     ipp_frames_t frames = { 0 };
     uint16_t event = 0;
-    if (!line->monitor || wire_socket_receive(line->monitor, &frames, NULL) != 1)
+    if (!line->monitor || !line->told)
         return LINE_NOTHING;
+    if (wire_socket_receive(line->monitor, &frames, NULL) != 1) {
+        line->told = false;
+        return LINE_NOTHING;
+    }
     if (ipp_frame_size(frames.at[0]) >= sizeof event)
         memcpy(&event, ipp_frame_data(frames.at[0]), sizeof event);
     ipp_frames_clear(&frames);

@@ -19,12 +19,13 @@
 
 static int make_fds(ipp_steer_t *steer, ipp_err_t *err)
 {
-    struct epoll_event event = { .events = EPOLLIN };
+    struct epoll_event wake = { .events = EPOLLIN, .data.u32 = STEER_WAKE },
+                       event = { .events = EPOLLIN };
     steer->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     steer->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     steer->self_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (steer->epoll_fd < 0 || steer->wake_fd < 0 || steer->self_fd < 0 ||
-        epoll_ctl(steer->epoll_fd, EPOLL_CTL_ADD, steer->wake_fd, &event) < 0 ||
+        epoll_ctl(steer->epoll_fd, EPOLL_CTL_ADD, steer->wake_fd, &wake) < 0 ||
         epoll_ctl(steer->epoll_fd, EPOLL_CTL_ADD, steer->self_fd, &event) < 0)
         return ipp_err(err, errno, "no descriptors: %s", strerror(errno));
     steer->line.epoll_fd = steer->epoll_fd;
@@ -145,11 +146,6 @@ const int *ipp_steer_engines(const ipp_steer_t *steer, size_t *count)
 
 /* ---- driven ---- */
 
-int ipp_steer_fd(const ipp_steer_t *steer)
-{
-    return steer->epoll_fd;
-}
-
 int ipp_steer_timeout(const ipp_steer_t *steer)
 {
     return session_timeout(steer);
@@ -164,10 +160,21 @@ void ipp_steer_wake(ipp_steer_t *steer)
 
 void steer_rearm(ipp_steer_t *steer)
 {
-    if (steer->armed || (steer->state != SESSION_DEAD && !line_ready(&steer->line)))
+    if (!steer->fd_lent || steer->armed ||
+        (steer->state != SESSION_DEAD && !line_ready(&steer->line)))
         return;
     eventfd_write(steer->self_fd, 1);
     steer->armed = true;
+}
+
+/* Who never asks for it does not sleep on it, and is spared the looks that keep it true. */
+int ipp_steer_fd(ipp_steer_t *steer)
+{
+    if (!steer->fd_lent) {
+        steer->fd_lent = true;
+        steer_rearm(steer);
+    }
+    return steer->epoll_fd;
 }
 
 static bool taken(int fd)
@@ -191,8 +198,14 @@ static bool sleep_until(ipp_steer_t *steer, int timeout_ms)
     int limit = session_timeout(steer);
     if (timeout_ms >= 0 && (limit < 0 || timeout_ms < limit))
         limit = timeout_ms;
-    if (epoll_wait(steer->epoll_fd, event, 4, limit) >= 0)
-        return wake_taken(steer);
+    int count = epoll_wait(steer->epoll_fd, event, 4, limit);
+    bool woken = false;
+    for (int i = 0; i < count; i++) {
+        steer->line.told |= event[i].data.u32 == LINE_MONITOR;
+        woken |= event[i].data.u32 == STEER_WAKE;
+    }
+    if (count >= 0)
+        return woken && wake_taken(steer);
     steer->woken = true;
     return true;
 }
@@ -211,7 +224,8 @@ int ipp_steer_progress(ipp_steer_t *steer, int timeout_ms, ipp_error_t *err)
         taken(steer->self_fd);
         steer->armed = false;
     }
-    bool happened = wake_taken(steer);
+    steer->line.told |= timeout_ms == 0; /* who slept on the descriptor is somebody else */
+    bool happened = timeout_ms == 0 && wake_taken(steer);
     happened |= session_step(steer);
     while (!happened && timeout_ms != 0 && steer->state != SESSION_DEAD) {
         int64_t left = timeout_ms < 0 ? -1 : end - ipp_now_ms();
