@@ -70,11 +70,12 @@ IPP_API int ipp_steer_fd(ipp_steer_t *steer);
 /* How long at most to wait for ipp_steer_fd, in ms; -1: as long as it takes. */
 IPP_API int ipp_steer_timeout(const ipp_steer_t *steer);
 /* Waits up to timeout_ms (0: not at all, -1: until something happens), takes what arrived and calls
- * callbacks. 1: something happened (a signal too), 0: nothing did. -1: the connection is of no more
+ * callbacks. 1: something happened, 2: a signal came or ipp_steer_wake was called, and perhaps
+ * something happened too, 0: nothing did. -1: the connection is of no more
  * use, and all its futures have failed: ECONNRESET the cluster has ended or forgot the session,
  * EACCES the key was revoked. */
 IPP_API int ipp_steer_progress(ipp_steer_t *steer, int timeout_ms, ipp_error_t *err);
-/* Makes ipp_steer_progress return early, with 1, and ipp_future_wait, with 0: the call that waits,
+/* Makes ipp_steer_progress return early, with 2, and ipp_future_wait, with 0: the call that waits,
  * or the next one. The one function for any thread and for signal handlers. */
 IPP_API void ipp_steer_wake(ipp_steer_t *steer);
 

@@ -225,15 +225,17 @@ int ipp_steer_progress(ipp_steer_t *steer, int timeout_ms, ipp_error_t *err)
         steer->armed = false;
     }
     steer->line.told |= timeout_ms == 0; /* who slept on the descriptor is somebody else */
-    bool happened = timeout_ms == 0 && wake_taken(steer);
-    happened |= session_step(steer);
-    while (!happened && timeout_ms != 0 && steer->state != SESSION_DEAD) {
+    bool woken = timeout_ms == 0 && wake_taken(steer);
+    bool happened = session_step(steer);
+    while (!happened && !woken && timeout_ms != 0 && steer->state != SESSION_DEAD) {
         int64_t left = timeout_ms < 0 ? -1 : end - ipp_now_ms();
         if (timeout_ms > 0 && left <= 0)
             break;
-        happened = (!line_ready(&steer->line) && sleep_until(steer, (int)left));
-        happened |= session_step(steer);
+        woken = !line_ready(&steer->line) && sleep_until(steer, (int)left);
+        happened = session_step(steer);
     }
     steer_rearm(steer);
-    return steer->state == SESSION_DEAD ? report_end(steer, err) : happened;
+    if (steer->state == SESSION_DEAD)
+        return report_end(steer, err);
+    return woken ? 2 : happened;
 }

@@ -3,7 +3,6 @@
 #include "steer/python/steer_python.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <time.h>
 
 #define LOOK_MS 1000 /* a signal that comes just before poll is not lost for longer */
@@ -52,23 +51,18 @@ static int wait_ms(struct connection *connection, int64_t deadline)
 }
 
 /* Until the queue has something, somebody more urgent wants the turn, the deadline is there or a
- * signal may have come. -1: the connection is of no more use. The descriptor tells whether there is
- * something to take: sending has just looked. */
+ * signal may have come. -1: the connection is of no more use. */
 static int drive(struct queue *queue, int64_t deadline)
 {
     struct connection *connection = queue->connection;
-    struct pollfd pollfd = { .fd = ipp_steer_fd(connection->steer), .events = POLLIN };
-    int arrived = 0;
+    int arrived;
     do {
-        int readable = arrived > 0 ? 1 : poll(&pollfd, 1, wait_ms(connection, deadline));
-        bool interrupted = readable < 0;
-        arrived = ipp_steer_progress(connection->steer, 0, &connection->failure);
+        arrived = ipp_steer_progress(connection->steer, wait_ms(connection, deadline),
+                                     &connection->failure);
         if (arrived < 0)
             connection->failure_errno = errno;
-        if (arrived < 0 || interrupted || readable == 0)
-            return arrived; /* so that signals and the clock are looked at */
-    } while (goes_on(queue));
-    return 0;
+    } while (arrived == 1 && goes_on(queue));
+    return arrived;
 }
 
 /* ---- waiting ---- */
