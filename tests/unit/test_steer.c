@@ -483,10 +483,10 @@ START_TEST(another_thread_wakes)
     int none = -1;
     start(&(struct fake_options){ 0 });
     ipp_steer_wake(steer);
-    ck_assert_int_eq(ipp_steer_progress(steer, -1, &err), 1);
+    ck_assert_int_eq(ipp_steer_progress(steer, -1, &err), 2);
     ck_assert_int_eq(ipp_steer_progress(steer, 0, &err), 0);
     pthread_create(&thread, NULL, wake_soon, &none);
-    ck_assert_int_eq(ipp_steer_progress(steer, -1, &err), 1);
+    ck_assert_int_eq(ipp_steer_progress(steer, -1, &err), 2);
     pthread_join(thread, NULL);
     fake_mute(fake, true);
     ipp_future_t *future = ask("0", NULL);
