@@ -92,21 +92,18 @@ check-valgrind: $(check_PROGRAMS)
 
 # New inputs are kept in the build tree and start the next run; what fails is written to tests/fuzz/wire-*.
 FUZZ_SECONDS = 60
-fuzz_sources = tests/fuzz/fuzz_wire.c $(libwire_la_SOURCES) $(libbase_la_SOURCES)
-.PHONY: fuzz
-if HAVE_FUZZER
-tests/fuzz/fuzz_wire: $(fuzz_sources)
-	$(AM_V_at)$(MKDIR_P) tests/fuzz
-	$(AM_V_CCLD)sources=; for file in $^; do case $$file in *.c) sources="$$sources $$file";; esac; done; \
-	    $(FUZZ_CC) -g -O1 -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	    $(DEFS) $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) $$sources \
-	    -o $@ $(JANSSON_LIBS) $(SODIUM_LIBS) -lpthread
-tests/fuzz/fuzz_npy: tests/fuzz/fuzz_npy.c $(libcli_la_SOURCES) $(libclient_la_SOURCES) $(libwire_la_SOURCES) $(libbase_la_SOURCES)
-	$(AM_V_at)$(MKDIR_P) tests/fuzz
-	$(AM_V_CCLD)sources=; for file in $^; do case $$file in *.c) sources="$$sources $$file";; esac; done; \
+fuzz_compile = sources=; for file in $^; do case $$file in *.c) sources="$$sources $$file";; esac; done; \
 	    $(FUZZ_CC) -g -O1 -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 	    $(DEFS) $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) $(ZMQ_CFLAGS) $$sources \
 	    -o $@ $(JANSSON_LIBS) $(SODIUM_LIBS) $(ZMQ_LIBS) -lpthread -lm
+.PHONY: fuzz
+if HAVE_FUZZER
+tests/fuzz/fuzz_wire: tests/fuzz/fuzz_wire.c $(libwire_la_SOURCES) $(libbase_la_SOURCES)
+	$(AM_V_at)$(MKDIR_P) tests/fuzz
+	$(AM_V_CCLD)$(fuzz_compile)
+tests/fuzz/fuzz_npy: tests/fuzz/fuzz_npy.c $(libcli_la_SOURCES) $(libclient_la_SOURCES) $(libwire_la_SOURCES) $(libbase_la_SOURCES)
+	$(AM_V_at)$(MKDIR_P) tests/fuzz
+	$(AM_V_CCLD)$(fuzz_compile)
 CLEANFILES += tests/fuzz/fuzz_wire tests/fuzz/fuzz_npy
 fuzz: tests/fuzz/fuzz_wire tests/fuzz/fuzz_npy
 	$(MKDIR_P) tests/fuzz/found_npy
