@@ -23,14 +23,21 @@ int ipp_err(ipp_err_t *err, int code, const char *format, ...)
 
 /* ---- log: one line on stderr, "ipp-engine[RANK] level: text" ---- */
 
-enum ipp_log_level { IPP_LOG_ERROR, IPP_LOG_WARNING, IPP_LOG_INFO, IPP_LOG_DEBUG };
+enum ipp_log_level {
+    IPP_LOG_ERROR,
+    IPP_LOG_WARNING,
+    IPP_LOG_NOTICE, /* all is well, and to be found in the log: who was let in, who sent away */
+    IPP_LOG_INFO,
+    IPP_LOG_DEBUG
+};
 
-/* Level by its name ("error", "warning", "info", "debug"); -1 for any other word. */
+/* Level by its name ("error", "warning", "notice", "info", "debug"); -1 for any other word. */
 int ipp_log_level_parse(const char *name);
 
 /* `fd` is where lines go (not closed); `who` and the level hold from now on, for all threads. */
 void ipp_log_setup(int fd, const char *who, int rank, enum ipp_log_level level);
 enum ipp_log_level ipp_log_level(void);
+/* Control characters are written as '?': texts of peers make no lines and no colours. */
 void ipp_log(enum ipp_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -58,6 +65,10 @@ ipp_frame_t *ipp_frame_alloc(size_t size); /* contents unset; write through ipp_
 /* Large frames get mappings of their own, given back to the system at once; from now on let them
  * come from the heap, for a process that keeps its heap's memory. Call before threads start. */
 void ipp_frame_use_heap(void);
+/* Of the mappings that are freed, keep up to so many bytes for frames of the same sizes, until
+ * ipp_frame_trim finds that nobody has used them for `unused_ms`. Before there are threads. */
+void ipp_frame_keep(size_t bytes);
+void ipp_frame_trim(int64_t unused_ms);
 ipp_frame_t *ipp_frame_copy(const void *data, size_t size);
 /* Borrows `data` until the last reference goes, then calls free_fn(data, arg) on whichever thread
  * dropped it. */

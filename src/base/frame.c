@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+
+#include "base/mapping.h"
 
 /* From this size on frames get mappings of their own, in huge pages where the kernel has them:
  * faulting a gigabyte in by small pages costs several times as much as copying it. */
@@ -39,21 +40,30 @@ static ipp_frame_t *frame_new(size_t inline_size)
 
 static void unmap(void *data, void *size)
 {
-    munmap(data, (size_t)(uintptr_t)size);
+    mapping_free(data, (size_t)(uintptr_t)size);
 }
 
 static ipp_frame_t *frame_mapped(size_t size)
 {
-    void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED) {
+    void *data = mapping_new(size);
+    if (!data) {
         errno = ENOMEM; /* mmap has other names for too much */
         return NULL;
     }
-    madvise(data, size, MADV_HUGEPAGE); /* a kernel without them says no, which is fine */
     ipp_frame_t *frame = ipp_frame_adopt(data, size, unmap, (void *)(uintptr_t)size);
     if (!frame)
-        munmap(data, size);
+        mapping_free(data, size);
     return frame;
+}
+
+void ipp_frame_keep(size_t bytes)
+{
+    mapping_keep(bytes);
+}
+
+void ipp_frame_trim(int64_t unused_ms)
+{
+    mapping_trim(unused_ms);
 }
 
 static bool use_heap;

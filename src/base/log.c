@@ -8,17 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const level_names[] = { "error", "warning", "info", "debug" };
+static const char *const level_names[] = { "error", "warning", "notice", "info", "debug" };
 
 static struct {
     int fd;
     char prefix[64];
     enum ipp_log_level level;
-} sink = { .fd = STDERR_FILENO, .prefix = "ippmpi", .level = IPP_LOG_WARNING };
+} sink = { .fd = STDERR_FILENO, .prefix = "ippmpi", .level = IPP_LOG_NOTICE };
 
 int ipp_log_level_parse(const char *name)
 {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i <= IPP_LOG_DEBUG; i++)
         if (strcmp(name, level_names[i]) == 0)
             return i;
     return -1;
@@ -53,6 +53,9 @@ void ipp_log(enum ipp_log_level level, const char *format, ...)
     size_t length = (size_t)used + (text > 0 ? (size_t)text : 0);
     if (length > sizeof line - 2)
         length = sizeof line - 2;
+    for (size_t i = (size_t)used; i < length; i++)
+        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+            line[i] = '?';
     line[length++] = '\n';
     ssize_t written = write(sink.fd, line, length);
     (void)written; /* nowhere is left to say that the log cannot be written */
