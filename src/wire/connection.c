@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,7 +27,7 @@ void wire_connection_clear(wire_connection_t *connection)
     free(connection->invited);
     free(connection->role);
     free(connection->expires);
-    sodium_memzero(&connection->steering, sizeof connection->steering);
+    explicit_bzero(&connection->steering, sizeof connection->steering);
     *connection = (wire_connection_t){ 0 };
 }
 
@@ -282,6 +281,13 @@ static void remove_local_socket(const char *endpoint)
             rmdir(path); /* only when it is empty */
     }
     free(path);
+}
+
+bool wire_connection_is_local(const wire_connection_t *connection)
+{
+    const char *address = strstr(connection->interface, "://");
+    return address && (strncmp(address, "://127.", 7) == 0 || strcmp(address, "://[::1]") == 0 ||
+                       strcmp(address, "://localhost") == 0);
 }
 
 void wire_connection_remove(const char *path)

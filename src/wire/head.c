@@ -12,14 +12,21 @@ struct bytes {
 };
 _Static_assert(sizeof(struct bytes) == WIRE_HEAD_BYTES, "no padding");
 
-ipp_frame_t *wire_head_frame(const struct wire_head *head)
+void wire_head_write(char out[WIRE_HEAD_BYTES], const struct wire_head *head)
 {
     struct bytes bytes = { .sequence = htole64(head->sequence),
                            .acknowledged = htole64(head->acknowledged),
                            .request = htole64(head->request),
                            .engine = htole32((uint32_t)head->engine),
                            .flags = htole32(head->flags) };
-    return ipp_frame_copy(&bytes, sizeof bytes);
+    memcpy(out, &bytes, sizeof bytes);
+}
+
+ipp_frame_t *wire_head_frame(const struct wire_head *head)
+{
+    char bytes[WIRE_HEAD_BYTES];
+    wire_head_write(bytes, head);
+    return ipp_frame_copy(bytes, sizeof bytes);
 }
 
 int wire_head_read(struct wire_head *head, ipp_frame_t *frame)

@@ -3,13 +3,15 @@
 #include "wire/sign.h"
 
 #include <errno.h>
-#include <sodium.h>
+#include <nettle/base16.h>
+#include <nettle/hmac.h>
+#include <nettle/memops.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NOBODY UINT32_MAX
 
-_Static_assert(SIGN_DIGEST_BYTES == crypto_auth_hmacsha256_BYTES, "HMAC-SHA256 has 32 bytes");
+_Static_assert(SIGN_DIGEST_BYTES == SHA256_DIGEST_SIZE, "HMAC-SHA256 has 32 bytes");
 
 struct seen {
     unsigned char digest[SIGN_DIGEST_BYTES];
@@ -19,7 +21,7 @@ struct seen {
 /* The memory is a ring in order of arrival, threaded by a hash table: both of them of fixed size.
  */
 struct wire_signer {
-    crypto_auth_hmacsha256_state keyed; /* the key taken in; copied for each message */
+    struct hmac_sha256_ctx keyed; /* the key taken in; copied for each message */
     bool enabled;
     struct seen *ring;
     uint32_t capacity, count, oldest;
@@ -53,18 +55,13 @@ wire_signer_t *wire_signer_create(const char *key, size_t remember)
     wire_signer_t *signer = calloc(1, sizeof *signer);
     if (!signer)
         return NULL;
-    if (sodium_init() < 0) {
-        errno = EIO;
-        goto error;
-    }
     signer->enabled = key[0] != '\0';
-    crypto_auth_hmacsha256_init(&signer->keyed, (const unsigned char *)key, strlen(key));
-    if (signer->enabled && memory_create(signer, remember) < 0)
-        goto error;
+    hmac_sha256_set_key(&signer->keyed, strlen(key), (const uint8_t *)key);
+    if (signer->enabled && memory_create(signer, remember) < 0) {
+        wire_signer_destroy(signer);
+        return NULL;
+    }
     return signer;
-error:
-    wire_signer_destroy(signer);
-    return NULL;
 }
 
 void wire_signer_destroy(wire_signer_t *signer)
@@ -74,24 +71,9 @@ void wire_signer_destroy(wire_signer_t *signer)
     int saved_errno = errno;
     free(signer->ring);
     free(signer->buckets);
-    sodium_memzero(signer, sizeof *signer);
+    explicit_bzero(signer, sizeof *signer);
     free(signer);
     errno = saved_errno;
-}
-
-void sign_random(void *out, size_t size)
-{
-    if (sodium_init() < 0)
-        abort(); /* no source of randomness: keys and ids would be guessed */
-    randombytes_buf(out, size);
-}
-
-void wire_key_generate(char out[49])
-{
-    unsigned char random[24];
-    sign_random(random, sizeof random);
-    sodium_bin2hex(out, 49, random, sizeof random);
-    sodium_memzero(random, sizeof random);
 }
 
 bool sign_enabled(const wire_signer_t *signer)
@@ -102,15 +84,16 @@ bool sign_enabled(const wire_signer_t *signer)
 void sign_digest(const wire_signer_t *signer, ipp_frame_t *const json[4],
                  unsigned char digest[SIGN_DIGEST_BYTES])
 {
-    crypto_auth_hmacsha256_state state = signer->keyed;
+    struct hmac_sha256_ctx state = signer->keyed;
     for (int i = 0; i < 4; i++)
-        crypto_auth_hmacsha256_update(&state, ipp_frame_data(json[i]), ipp_frame_size(json[i]));
-    crypto_auth_hmacsha256_final(&state, digest);
+        hmac_sha256_update(&state, ipp_frame_size(json[i]), ipp_frame_data(json[i]));
+    hmac_sha256_digest(&state, SIGN_DIGEST_BYTES, digest);
 }
 
 void sign_hex(const unsigned char digest[SIGN_DIGEST_BYTES], char hex[SIGN_HEX_LEN + 1])
 {
-    sodium_bin2hex(hex, SIGN_HEX_LEN + 1, digest, SIGN_DIGEST_BYTES);
+    base16_encode_update(hex, SIGN_DIGEST_BYTES, digest);
+    hex[SIGN_HEX_LEN] = '\0';
 }
 
 bool sign_matches(const unsigned char digest[SIGN_DIGEST_BYTES], ipp_frame_t *signature)
@@ -118,7 +101,7 @@ bool sign_matches(const unsigned char digest[SIGN_DIGEST_BYTES], ipp_frame_t *si
     char hex[SIGN_HEX_LEN + 1];
     sign_hex(digest, hex);
     return ipp_frame_size(signature) == SIGN_HEX_LEN &&
-           sodium_memcmp(hex, ipp_frame_data(signature), SIGN_HEX_LEN) == 0;
+           memeql_sec(hex, ipp_frame_data(signature), SIGN_HEX_LEN);
 }
 
 /* A digest is as good as random: its first bytes are the hash. */

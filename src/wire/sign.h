@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What the codec and the makers of ids ask of libsodium, which is fenced in here. */
+ * What the codec asks of signatures; nettle computes them. */
 #ifndef IPP_WIRE_SIGN_H
 #define IPP_WIRE_SIGN_H
 
@@ -23,8 +23,5 @@ bool sign_seen(const wire_signer_t *signer, const unsigned char digest[SIGN_DIGE
 /* Remembers a digest that was not seen, forgetting the oldest when the memory is full. Cannot fail.
  */
 void sign_remember(wire_signer_t *signer, const unsigned char digest[SIGN_DIGEST_BYTES]);
-
-/* Random bytes fit for keys; ends the process when the machine has none. */
-void sign_random(void *out, size_t size);
 
 #endif

@@ -78,7 +78,7 @@ void wire_msg_clear(wire_msg_t *msg);
 typedef struct wire_signer wire_signer_t;
 /* An empty key means unsigned messages, as in Jupyter. `remember`: how many signatures a replay is
  * checked against, 0 for none. One signer is one thread's for decoding; encoding only reads it.
- * NULL with errno ENOMEM or EIO (no source of randomness). */
+ * NULL with errno ENOMEM. */
 wire_signer_t *wire_signer_create(const char *key, size_t remember);
 void wire_signer_destroy(wire_signer_t *signer); /* NULL is fine; keeps errno */
 /* A fresh random key: 48 hexadecimal digits. */
@@ -118,10 +118,31 @@ struct wire_head {
     uint32_t flags;
 };
 
+void wire_head_write(char out[WIRE_HEAD_BYTES], const struct wire_head *head);
 /* NULL: ENOMEM. */
 ipp_frame_t *wire_head_frame(const struct wire_head *head);
 /* -1 when the frame has another size. */
 int wire_head_read(struct wire_head *head, ipp_frame_t *frame);
+
+/* ---- packs: the small frames of a message on the steering socket, in one ---- */
+
+#define WIRE_PACKED_BYTES 4096
+
+/* A frame's bytes, which stay the caller's. NULL: the frame follows the pack. */
+struct wire_slice {
+    const void *data;
+    size_t size;
+};
+
+/* The pack of a message of such frames. NULL with errno ENOMEM, also when one of 4 GiB is to be in
+ * it. */
+ipp_frame_t *wire_pack_slices(const struct wire_slice *slices, size_t count);
+/* Puts the pack of the frames from `first` on in their place, and those larger than
+ * WIRE_PACKED_BYTES behind. -1, unchanged: ENOMEM. */
+int wire_pack(ipp_frames_t *frames, size_t first);
+/* Undoes it. -1, unchanged, with errno EBADMSG (the pack at `first` is none, or is of other frames
+ * than follow it) or ENOMEM. */
+int wire_unpack(ipp_frames_t *frames, size_t first);
 
 /* ---- messages on ZeroMQ sockets ---- */
 
@@ -155,17 +176,46 @@ int wire_json_write(const char *path, const json_t *value, ipp_err_t *err);
  * Borrowed from `object`. */
 const char *wire_json_string(const json_t *object, const char *key, const char *fallback);
 
+/* So many random digits of 0-9a-f and a NUL; even, at most 128. Ends the process when the machine
+ * has no randomness. */
+void wire_random_hex(char *out, size_t digits);
 /* A random UUID (version 4), 36 characters. */
 void wire_uuid(char out[37]);
-/* A new header: fresh msg_id, date now, `session` as given, username "ipp", protocol version 5.3.
- * Any thread. NULL with errno EINVAL (a string not in UTF-8) or ENOMEM. */
-ipp_frame_t *wire_header_frame(const char *msg_type, const char *session);
-/* The msg_id of the copy of a broadcast that is for the engine `uuid`: "MSGID_UUID", however long
- * that is. The caller frees it. NULL with errno ENOMEM. */
+/* ---- JSON objects that are made often ---- */
+
+/* An object of which only some strings differ from one use to the next, the blanks. */
+typedef struct wire_form wire_form_t;
+/* Of `object`, whose reference is taken, the first `blanks` members are blanks: "" each. NULL with
+ * errno EINVAL (they are not, or a string is not in UTF-8) or ENOMEM. */
+wire_form_t *wire_form_create(json_t *object, size_t blanks);
+void wire_form_destroy(wire_form_t *form); /* NULL is fine; keeps errno */
+/* The object with `values`, one for each blank, as they stand between the quotes of JSON: escaped
+ * already where need be. Any thread. NULL: ENOMEM. */
+ipp_frame_t *wire_form_fill(const wire_form_t *form, const struct wire_slice *values);
+
+/* Makes the headers of one session: fresh msg_id, date now, username "ipp", protocol version 5.3.
+ * NULL with errno ENOMEM. */
+typedef struct wire_headers wire_headers_t;
+wire_headers_t *wire_headers_create(const char *session);
+void wire_headers_destroy(wire_headers_t *headers); /* NULL is fine; keeps errno */
+/* Any thread. NULL with errno EINVAL (a string not in UTF-8) or ENOMEM. */
+ipp_frame_t *wire_headers_next(wire_headers_t *headers, const char *msg_type);
+
+/* ---- copies of a broadcast: each has a msg_id of its own ---- */
+
+/* "MSGID_UUID", however long that is. The caller frees it. NULL with errno ENOMEM. */
 char *wire_copy_id(const char *msg_id, const char *uuid);
 /* Gives the header of a broadcast the msg_id of that copy. -1, unchanged, with errno EINVAL (no
  * msg_id in it, or a uuid not in UTF-8) or ENOMEM. */
 int wire_copy_rename(json_t *header, const char *uuid);
+/* The header of a broadcast from which its copies' are made without reading it: msg_id is its
+ * first member, and its string ends at *id_end. NULL with errno EINVAL (no msg_id) or ENOMEM. */
+ipp_frame_t *wire_copies_header(json_t *header, size_t *id_end);
+/* The header of the copy for the engine `uuid`, which needs no escaping. NULL with errno EBADMSG
+ * (id_end is not where a string ends) or ENOMEM. */
+ipp_frame_t *wire_copy_header(ipp_frame_t *header, size_t id_end, const char *uuid);
+/* The broadcast's own msg_id, as it stands in such a header or in a copy's; the frame's bytes. */
+struct wire_slice wire_copies_id(ipp_frame_t *header, size_t id_end);
 
 /* ---- the connection file, as ipyparallel reads it, with keys of ours beside ---- */
 
@@ -206,6 +256,8 @@ int wire_connection_write(const char *path, const wire_connection_t *connection,
  * at fault. On success the strings are the caller's (wire_connection_clear), what `connection` held
  * before is dropped; on failure it is unchanged. */
 int wire_connection_read(const char *path, wire_connection_t *connection, ipp_err_t *err);
+/* Whether only the cluster's own host can connect: it listens on a loopback address. */
+bool wire_connection_is_local(const wire_connection_t *connection);
 /* Removes the file of a cluster that is gone, and the local socket that it names. */
 void wire_connection_remove(const char *path);
 

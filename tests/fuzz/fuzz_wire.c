@@ -112,6 +112,24 @@ static void check_decoded(const wire_msg_t *msg)
     check_json(msg->content);
 }
 
+/* What can be unpacked can be packed; and unpack(pack(x)) == x. */
+static void check_packs(const ipp_frames_t *original)
+{
+    ipp_frames_t frames = { 0 }, packed = { 0 };
+    ipp_frames_share(&frames, original, 0);
+    if (wire_unpack(&frames, 0) == 0) {
+        CHECK(wire_pack(&frames, 0) == 0);
+    } else {
+        CHECK(errno == EBADMSG);
+        check_same(&frames, original);
+    }
+    ipp_frames_share(&packed, original, 0);
+    CHECK(wire_pack(&packed, 0) == 0 && wire_unpack(&packed, 0) == 0);
+    check_same(&packed, original);
+    ipp_frames_clear(&frames);
+    ipp_frames_clear(&packed);
+}
+
 /* decode(encode(x)) == x, a replay is refused, and nothing is changed by a refusal. */
 static void check_round(wire_msg_t *msg, wire_signer_t *signer, const ipp_frames_t *original,
                         int flags)
@@ -149,6 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ipp_err_t err = { "" };
     CHECK(signer);
     split(&frames, data + 1, size - 1);
+    check_packs(&frames);
     if (flags & SIGN)
         sign(&frames, signer);
     ipp_frames_share(&original, &frames, 0);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Writes the seeds of fuzz_wire into corpus_wire/, in the form that fuzz_wire.c describes."""
 import json
+import struct
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -54,6 +55,11 @@ def main() -> None:
     message("identities_17", identities=[b"i"] * 17)
     message("identities_none", identities=())
     save("delimiter_alone", SIGN, DELIMITER)
+    table = struct.pack("<4I", 3, 2, 2**32 - 1, 1)
+    save("pack", 0, table + b"abc", b"behind")
+    save("pack_cut", 0, table[:-1])
+    save("pack_short", 0, table + b"ab", b"behind")
+    save("pack_without_rest", 0, table + b"abc")
     save("delimiter_missing", SIGN, b"id", SIGNATURE, HEADER, E, E, E)
     save("delimiter_twice", SIGN, DELIMITER, DELIMITER, HEADER, E, E, E)
     save("frames_too_few", SIGN, b"id", DELIMITER, SIGNATURE, HEADER, E, E)

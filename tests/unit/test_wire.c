@@ -66,6 +66,84 @@ START_TEST(head_is_32_bytes_in_little_endian_order)
 }
 END_TEST
 
+/* ---- packs ---- */
+
+static ipp_frame_t *frame_of_size(size_t size, int fill)
+{
+    ipp_frame_t *frame = ipp_frame_alloc(size);
+    memset(ipp_frame_data(frame), fill, size);
+    return frame;
+}
+
+static void check_same(const ipp_frames_t *a, const ipp_frames_t *b)
+{
+    ck_assert_uint_eq(a->count, b->count);
+    for (size_t i = 0; i < a->count; i++)
+        ck_assert(ipp_frame_equals(a->at[i], ipp_frame_data(b->at[i]), ipp_frame_size(b->at[i])));
+}
+
+START_TEST(pack_takes_the_small_frames_and_leaves_the_large)
+{
+    static const size_t sizes[] = { 3, 0, WIRE_PACKED_BYTES, WIRE_PACKED_BYTES + 1, 5, 100000 };
+    ipp_frames_t frames = { 0 }, original = { 0 };
+    for (int i = 0; i < 6; i++)
+        ipp_frames_push(&frames, frame_of_size(sizes[i], 'a' + i));
+    ipp_frames_share(&original, &frames, 0);
+    ck_assert_int_eq(wire_pack(&frames, 1), 0);
+    ck_assert_uint_eq(frames.count, 4);
+    ck_assert_ptr_eq(frames.at[0], original.at[0]);
+    ck_assert_uint_eq(ipp_frame_size(frames.at[1]), 4 + 5 * 4 + 0 + WIRE_PACKED_BYTES + 5);
+    ck_assert_ptr_eq(frames.at[2], original.at[3]);
+    ck_assert_ptr_eq(frames.at[3], original.at[5]);
+    ck_assert_int_eq(wire_unpack(&frames, 1), 0);
+    check_same(&frames, &original);
+    ipp_frames_clear(&frames);
+    ipp_frames_clear(&original);
+}
+END_TEST
+
+START_TEST(pack_of_slices_has_its_numbers_in_little_endian_order)
+{
+    static const char expected[] = "\3\0\0\0\2\0\0\0\xff\xff\xff\xff\1\0\0\0abc";
+    const struct wire_slice slices[] = { { "ab", 2 }, { NULL, 70000 }, { "c", 1 } };
+    ipp_frame_t *pack = wire_pack_slices(slices, 3);
+    ck_assert(ipp_frame_equals(pack, expected, sizeof expected - 1));
+    ipp_frame_unref(pack);
+    const struct wire_slice huge[] = { { "", UINT32_MAX } };
+    ck_assert_ptr_null(wire_pack_slices(huge, 1));
+    ck_assert_int_eq(errno, ENOMEM);
+}
+END_TEST
+
+static void check_no_pack(const char *bytes, size_t size, size_t behind)
+{
+    ipp_frames_t frames = { 0 }, original = { 0 };
+    if (bytes)
+        ipp_frames_push_copy(&frames, bytes, size);
+    for (size_t i = 0; i < behind; i++)
+        ipp_frames_push_copy(&frames, "x", 1);
+    ipp_frames_share(&original, &frames, 0);
+    ck_assert_int_eq(wire_unpack(&frames, 0), -1);
+    ck_assert_int_eq(errno, EBADMSG);
+    check_same(&frames, &original);
+    ipp_frames_clear(&frames);
+    ipp_frames_clear(&original);
+}
+
+START_TEST(unpack_refuses_what_is_no_pack)
+{
+    check_no_pack(NULL, 0, 0);
+    check_no_pack("", 0, 0);
+    check_no_pack("\0\0\0", 3, 0);
+    check_no_pack("\1\0\0\0", 4, 0);                 /* a table beyond the end */
+    check_no_pack("\xff\xff\xff\xff\0\0\0\0", 8, 0); /* likewise */
+    check_no_pack("\1\0\0\0\2\0\0\0a", 9, 0);        /* a frame beyond the end */
+    check_no_pack("\1\0\0\0\1\0\0\0ab", 10, 0);      /* bytes of no frame */
+    check_no_pack("\1\0\0\0\xff\xff\xff\xff", 8, 0); /* none follows */
+    check_no_pack("\1\0\0\0\1\0\0\0a", 9, 1);        /* one too many follows */
+}
+END_TEST
+
 START_TEST(op_of_one_name_on_two_channels_is_two_ops)
 {
     ck_assert_int_eq(wire_op_find(WIRE_QUERY, "shutdown_request")->op, WIRE_OP_SHUTDOWN_ALL);
@@ -623,60 +701,130 @@ START_TEST(uuid_is_version_4)
 }
 END_TEST
 
+static json_t *next_header(wire_headers_t *headers, const char *msg_type)
+{
+    ipp_frame_t *frame = wire_headers_next(headers, msg_type);
+    json_t *header = frame ? wire_json_read(frame, NULL) : NULL;
+    ipp_frame_unref(frame);
+    ck_assert_ptr_nonnull(header);
+    return header;
+}
+
 START_TEST(header_has_what_jupyter_wants)
 {
-    ipp_frame_t *frame = wire_header_frame("status", "se\"ssion"), *next;
-    json_t *header = wire_json_read(frame, NULL);
-    ck_assert_str_eq(wire_json_string(header, "msg_type", ""), "status");
+    wire_headers_t *headers = wire_headers_create("se\"ssion");
+    json_t *header = next_header(headers, "st\"atus"), *next = next_header(headers, "st\"atus");
+    ck_assert_str_eq(wire_json_string(header, "msg_type", ""), "st\"atus");
     ck_assert_str_eq(wire_json_string(header, "session", ""), "se\"ssion");
     ck_assert_str_eq(wire_json_string(header, "username", ""), "ipp");
     ck_assert_str_eq(wire_json_string(header, "version", ""), "5.3");
     const char *date = wire_json_string(header, "date", "?");
     ck_assert_int_eq(date[strlen(date) - 1], 'Z');
     ck_assert_uint_eq(json_object_size(header), 6);
-    next = wire_header_frame("status", "se\"ssion");
-    json_t *next_header = wire_json_read(next, NULL);
-    ck_assert_str_ne(wire_json_string(header, "msg_id", ""),
-                     wire_json_string(next_header, "msg_id", ""));
+    ck_assert_str_ne(wire_json_string(header, "msg_id", ""), wire_json_string(next, "msg_id", ""));
     json_decref(header);
-    json_decref(next_header);
-    ipp_frame_unref(frame);
-    ipp_frame_unref(next);
+    json_decref(next);
     errno = 0;
-    ck_assert_ptr_null(wire_header_frame("status", "\xff"));
+    ck_assert_ptr_null(wire_headers_next(headers, "\xff"));
     ck_assert_int_eq(errno, EINVAL);
+    wire_headers_destroy(headers);
+}
+END_TEST
+
+START_TEST(headers_of_many_types)
+{
+    wire_headers_t *headers = wire_headers_create("s");
+    for (int i = 0; i < 400; i++) {
+        char type[16];
+        snprintf(type, sizeof type, "type_%d", i % 200);
+        json_t *header = next_header(headers, type);
+        ck_assert_str_eq(wire_json_string(header, "msg_type", ""), type);
+        json_decref(header);
+    }
+    wire_headers_destroy(headers);
+    wire_headers_destroy(NULL);
 }
 END_TEST
 
 enum { THREADS = 4, EACH = 500 };
 
+struct maker {
+    wire_headers_t *headers;
+    ipp_frames_t made;
+};
+
 static void *make_headers(void *arg)
 {
-    ipp_frames_t *frames = arg;
+    struct maker *maker = arg;
     for (int i = 0; i < EACH; i++)
-        ipp_frames_push(frames, wire_header_frame("x", ""));
+        ipp_frames_push(&maker->made, wire_headers_next(maker->headers, i % 2 ? "x" : "y"));
     return NULL;
 }
 
 START_TEST(header_ids_differ_among_threads)
 {
     pthread_t threads[THREADS];
-    ipp_frames_t made[THREADS] = { { 0 } };
+    struct maker makers[THREADS];
+    wire_headers_t *headers = wire_headers_create("");
     json_t *ids = json_object();
-    for (int t = 0; t < THREADS; t++)
-        ck_assert_int_eq(pthread_create(&threads[t], NULL, make_headers, &made[t]), 0);
+    for (int t = 0; t < THREADS; t++) {
+        makers[t] = (struct maker){ .headers = headers };
+        ck_assert_int_eq(pthread_create(&threads[t], NULL, make_headers, &makers[t]), 0);
+    }
     for (int t = 0; t < THREADS; t++) {
         pthread_join(threads[t], NULL);
-        ck_assert_uint_eq(made[t].count, EACH);
-        for (size_t i = 0; i < made[t].count; i++) {
-            json_t *header = wire_json_read(made[t].at[i], NULL);
+        ck_assert_uint_eq(makers[t].made.count, EACH);
+        for (size_t i = 0; i < makers[t].made.count; i++) {
+            json_t *header = wire_json_read(makers[t].made.at[i], NULL);
             json_object_set_new(ids, wire_json_string(header, "msg_id", ""), json_true());
             json_decref(header);
         }
-        ipp_frames_clear(&made[t]);
+        ipp_frames_clear(&makers[t].made);
     }
     ck_assert_uint_eq(json_object_size(ids), THREADS * EACH);
     json_decref(ids);
+    wire_headers_destroy(headers);
+}
+END_TEST
+
+START_TEST(form_is_filled_in)
+{
+    wire_form_t *form = wire_form_create(
+        json_pack("{s:s, s:s, s:i, s:s}", "a", "", "bb", "", "n", 7, "rest", "\"\\"), 2);
+    ck_assert_ptr_nonnull(form);
+    static const char *const values[][2] = { { "", "" }, { "x", "" }, { "", "long \\\" value" } };
+    static const char *const texts[] = { "{\"a\":\"\",\"bb\":\"\",\"n\":7,\"rest\":\"\\\"\\\\\"}",
+                                         "{\"a\":\"x\",\"bb\":\"\",\"n\":7,\"rest\":\"\\\"\\\\\"}",
+                                         "{\"a\":\"\",\"bb\":\"long \\\" value\",\"n\":7,"
+                                         "\"rest\":\"\\\"\\\\\"}" };
+    for (int i = 0; i < 3; i++) {
+        const struct wire_slice blanks[] = { { values[i][0], strlen(values[i][0]) },
+                                             { values[i][1], strlen(values[i][1]) } };
+        ipp_frame_t *frame = wire_form_fill(form, blanks);
+        ck_assert(ipp_frame_equals(frame, texts[i], strlen(texts[i])));
+        ipp_frame_unref(frame);
+    }
+    wire_form_destroy(form);
+}
+END_TEST
+
+START_TEST(form_wants_its_blanks_first_and_empty)
+{
+    static const char *const wrong[] = { "{}", "{\"a\": \"x\"}", "{\"n\": 1, \"a\": \"\"}",
+                                         "{\"\\u00e9\\\"\": \"\"}" };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        errno = 0;
+        ck_assert_ptr_null(wire_form_create(json_loads(wrong[i], 0, NULL), 1));
+        ck_assert_int_eq(errno, EINVAL);
+    }
+    ck_assert_ptr_null(wire_form_create(NULL, 0));
+    ck_assert_int_eq(errno, EINVAL);
+    wire_form_t *form = wire_form_create(json_object(), 0);
+    ipp_frame_t *frame = wire_form_fill(form, NULL);
+    ck_assert(ipp_frame_equals(frame, "{}", 2));
+    ipp_frame_unref(frame);
+    wire_form_destroy(form);
+    wire_form_destroy(NULL);
 }
 END_TEST
 
@@ -698,13 +846,6 @@ static int is_record(const struct dirent *entry)
 {
     size_t length = strlen(entry->d_name);
     return length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0;
-}
-
-static void check_same(const ipp_frames_t *a, const ipp_frames_t *b)
-{
-    ck_assert_uint_eq(a->count, b->count);
-    for (size_t i = 0; i < a->count; i++)
-        ck_assert(ipp_frame_equals(a->at[i], ipp_frame_data(b->at[i]), ipp_frame_size(b->at[i])));
 }
 
 /* Accepted with the record's key, and put together again byte for byte, the signature included. */
@@ -761,6 +902,9 @@ static TCase *operations_case(void)
     tcase_add_test(test, op_unknown_and_misplaced_differ);
     tcase_add_test(test, channels_and_roles_are_found_by_name);
     tcase_add_test(test, head_is_32_bytes_in_little_endian_order);
+    tcase_add_test(test, pack_takes_the_small_frames_and_leaves_the_large);
+    tcase_add_test(test, pack_of_slices_has_its_numbers_in_little_endian_order);
+    tcase_add_test(test, unpack_refuses_what_is_no_pack);
     tcase_add_test(test, op_table_is_sound);
     tcase_add_test(test, op_table_stands_in_the_protocol_document);
     return test;
@@ -821,6 +965,63 @@ START_TEST(copy_of_a_broadcast_has_an_id_of_its_own)
 }
 END_TEST
 
+/* As wire_copy_rename makes it, whatever stands in the id and beside it. */
+START_TEST(copies_are_named_without_reading_their_header)
+{
+    static const char uuid[] = "8c1d0a2e-0000-4000-8000-000000000001";
+    static const char *const headers[] = {
+        "{\"msg_id\": \"m\"}",
+        "{\"msg_id\": \"\", \"date\": \"d\"}",
+        "{\"session\": \"m_1\", \"msg_id\": \"m_1\", \"x\": {\"msg_id\": \"m_1\"}, \"msg_type\": "
+        "\"t\"}",
+        "{\"a\": [1, 2.5, null], \"msg_id\": \"q\\\"\\\\\\n\\u0001\\u00e9\\u2028/\", \"z\": "
+        "\"\\\"}\"}",
+    };
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        size_t id_end = 0;
+        json_t *header = json_loads(headers[i], 0, NULL), *expected = json_deep_copy(header);
+        ck_assert_int_eq(wire_copy_rename(expected, uuid), 0);
+        ipp_frame_t *first = wire_copies_header(header, &id_end);
+        ipp_frame_t *copy = wire_copy_header(first, id_end, uuid);
+        json_t *reread = wire_json_read(first, NULL), *copied = wire_json_read(copy, NULL);
+        ck_assert(json_equal(reread, header));
+        ck_assert(json_equal(copied, expected));
+        struct wire_slice id = wire_copies_id(copy, id_end);
+        char quoted[200];
+        snprintf(quoted, sizeof quoted, "\"%.*s\"", (int)id.size, (const char *)id.data);
+        json_t *back = json_loads(quoted, JSON_DECODE_ANY, NULL);
+        ck_assert(json_equal(back, json_object_get(header, "msg_id")));
+        json_decref(back);
+        json_decref(copied);
+        json_decref(reread);
+        json_decref(expected);
+        json_decref(header);
+        ipp_frame_unref(copy);
+        ipp_frame_unref(first);
+    }
+}
+END_TEST
+
+START_TEST(copies_need_an_id_and_its_end)
+{
+    size_t id_end = 0;
+    json_t *header = json_pack("{s:i}", "msg_id", 3);
+    ck_assert_ptr_null(wire_copies_header(header, &id_end));
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_ptr_null(wire_copies_header(NULL, &id_end));
+    json_object_set_new(header, "msg_id", json_string("m"));
+    ipp_frame_t *frame = wire_copies_header(header, &id_end);
+    static const size_t wrong[] = { 0, 1, 10, 11, 13, 14, 1000 };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        errno = 0;
+        ck_assert_ptr_null(wire_copy_header(frame, wrong[i], "u"));
+        ck_assert_int_eq(errno, EBADMSG);
+    }
+    ipp_frame_unref(frame);
+    json_decref(header);
+}
+END_TEST
+
 START_TEST(copy_rename_leaves_what_it_cannot_rename)
 {
     json_t *header = json_pack("{s:i}", "msg_id", 3);
@@ -843,8 +1044,13 @@ static TCase *json_case(void)
     tcase_add_test(test, json_string_falls_back);
     tcase_add_test(test, uuid_is_version_4);
     tcase_add_test(test, header_has_what_jupyter_wants);
+    tcase_add_test(test, headers_of_many_types);
     tcase_add_test(test, header_ids_differ_among_threads);
+    tcase_add_test(test, form_is_filled_in);
+    tcase_add_test(test, form_wants_its_blanks_first_and_empty);
     tcase_add_test(test, copy_of_a_broadcast_has_an_id_of_its_own);
+    tcase_add_test(test, copies_are_named_without_reading_their_header);
+    tcase_add_test(test, copies_need_an_id_and_its_end);
     tcase_add_test(test, copy_rename_leaves_what_it_cannot_rename);
     return test;
 }
