@@ -339,13 +339,17 @@ static bool listen_for(link_t *link, int timeout_ms)
         link->looked_ms = now;
         heed(link, -1);
     }
+    link->watched_ready = false;
     for (int i = 0; i < count; i++) {
         int fd = events[i].data.fd;
         if (fd == link->bell_fds[0] || fd == link->bell_fds[1]) {
             heed(link, bell_drain(link->bell, fd));
             link->looked_ms = now;
-        } else if (fd == lifeline_fd(link->lifeline))
+        } else if (fd == lifeline_fd(link->lifeline)) {
             happened |= report_lost(link);
+        } else {
+            link->watched_ready = true;
+        }
     }
     return happened;
 }
@@ -424,7 +428,7 @@ int link_timeout(link_t *link)
 
 bool link_wait(link_t *link, int timeout_ms)
 {
-    if (link_progress(link))
+    if (look(link)) /* what bells told of; what they tell of now ends the wait at once */
         return true;
     int timeout = link_timeout(link);
     if (timeout == 0)
@@ -436,6 +440,11 @@ bool link_wait(link_t *link, int timeout_ms)
 int link_watch(link_t *link, int fd)
 {
     return add_to_epoll(link, fd);
+}
+
+bool link_watched_ready(const link_t *link)
+{
+    return link->watched_ready;
 }
 
 void link_wait_room(link_t *link, int limit)

@@ -52,7 +52,8 @@ enum link_flags {
         2, /* LINK_REQUEST: one of many copies: the engine gives it a msg_id of its own */
     LINK_COALESCING =
         4, /* LINK_REQUEST, with LINK_BROADCAST: answers are put together, msg_id stays */
-    LINK_TRANSFER = 8, /* LINK_REQUEST: frame 0 is struct link_transfer, the request follows */
+    LINK_TRANSFER = 8,   /* LINK_REQUEST: frame 0 is struct link_transfer, the request follows */
+    LINK_INTERRUPT = 16, /* LINK_ABORT: if it runs already it is interrupted */
 };
 
 /* After LINK_STOP a rank waits so long for LINK_LEAVE, then goes without: the bridge may have died
@@ -138,12 +139,14 @@ bool link_progress(link_t *link);
  * link_timeout just before. */
 int link_fd(const link_t *link);
 int link_timeout(link_t *link);
-/* link_progress, and when there was nothing to do one sleep of at most timeout_ms in poll and
- * link_progress again: returns true when anything happened, false when time passed or link_fd
- * became readable for another reason. */
+/* Moves on what is here, or, when there is nothing, sleeps up to timeout_ms and does link_progress:
+ * returns true when anything happened, false when time passed or link_fd became readable for
+ * another reason. */
 bool link_wait(link_t *link, int timeout_ms);
 /* Makes link_wait and link_fd wake for input on `fd` too, until it is closed. -1 with errno. */
 int link_watch(link_t *link, int fd);
+/* Whether one of these was readable when link_progress or link_wait last asked. For who drives. */
+bool link_watched_ready(const link_t *link);
 /* Blocks while more than `limit` messages are on their way out; not for the thread that drives the
  * link. */
 void link_wait_room(link_t *link, int limit);

@@ -112,11 +112,12 @@ struct link {
     MPI_Comm comm;
     int rank, size;
     int epoll_fd, bell_fds[2];
-    int probes;        /* so many in vain prove that nothing is there */
-    int misses;        /* driver: probes in vain since the last bell or message */
-    int64_t announced; /* driver: heads that bells told of and no probe has found yet */
-    int64_t tested_ms; /* when MPI was last asked about the operations */
-    int64_t looked_ms; /* driver: when there was reason to probe */
+    int probes;         /* so many in vain prove that nothing is there */
+    int misses;         /* driver: probes in vain since the last bell or message */
+    int64_t announced;  /* driver: heads that bells told of and no probe has found yet */
+    int64_t tested_ms;  /* when MPI was last asked about the operations */
+    int64_t looked_ms;  /* driver: when there was reason to probe */
+    bool watched_ready; /* driver: a descriptor of link_watch was readable when last waited for */
     bool all_same_host, leaving, any_lost;
     struct link_handlers handlers;
     void *arg;
