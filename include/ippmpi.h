@@ -32,9 +32,12 @@ typedef struct ipp_options {
         *connection_file;  /* default:
                               $IPYTHONDIR/profile_PROFILE/security/ipcontroller[-ID]-client.json */
     const char *python;    /* python3 whose environment engines use; default: as configured */
-    const char *log_level; /* "error", "warning", "info" or "debug"; default "warning" */
+    const char *log_level; /* "error", "warning", "notice", "info" or "debug"; default "notice" */
     int idle_timeout_s;    /* end the job after so many seconds without work; 0: never */
-    int prefetch; /* tasks an engine may hold at once, the running one included; 0: no limit */
+    int prefetch;  /* tasks an engine may hold at once, the running one included; 0: no limit */
+    int max_tasks; /* that may wait for an engine at once; 0: 10,000,000 */
+    int session_timeout_s; /* how long the session of a steering client that is gone is kept; 0: an
+                              hour */
     enum ipp_bind bind;
     const char *group; /* name by which clients address the engines that pass it: letters, digits,
                           '_', '-' and '.', a letter first, not "all"; default "": no group */

@@ -10,7 +10,7 @@ libstores_la_SOURCES = \
 lib_LTLIBRARIES += libippmpi.la
 libippmpi_la_SOURCES = \
     %reldir%/mpi_engine.h %reldir%/engine.h %reldir%/engine.c \
-    %reldir%/comm.c %reldir%/drive.c %reldir%/job.c %reldir%/output.c \
+    %reldir%/comm.c %reldir%/drive.c %reldir%/job.c %reldir%/metadata.c %reldir%/output.c \
     %reldir%/python_buffers.h %reldir%/python_buffers.c %reldir%/python_embed.c %reldir%/python_module.c \
     %reldir%/python_reduction.h %reldir%/python_reduction.c \
     %reldir%/reduction.c %reldir%/request.c %reldir%/run_queue.c %reldir%/signals.c \

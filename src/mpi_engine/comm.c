@@ -11,6 +11,9 @@
 #include "mpi_engine/engine.h"
 #include "mpi_engine/world.h"
 
+/* What a large value has left is kept for the next one for so long. */
+#define KEEP_MEMORY_MS 2000
+#define KEEP_MEMORY_BYTES ((size_t)160 << 20)
 /* Between two attempts to interrupt user code when the job ends. */
 #define INTERRUPT_AGAIN_MS 100
 
@@ -38,10 +41,12 @@ static void reply_aborted(struct engine *engine, struct request *request)
     request_free(request);
 }
 
-static void on_abort(struct engine *engine, uint64_t number)
+static void on_abort(struct engine *engine, const struct link_envelope *asked)
 {
-    for (struct request *r; (r = run_queue_take(engine->queue, number)) != NULL;)
+    for (struct request *r; (r = run_queue_take(engine->queue, asked->request)) != NULL;)
         reply_aborted(engine, r);
+    if (asked->flags & LINK_INTERRUPT)
+        engine_interrupt(engine, asked->request);
 }
 
 /* ---- control requests ---- */
@@ -74,7 +79,7 @@ static void on_signal(struct engine *engine, struct request *request)
         request_reply_error(engine, request, "ValueError", text);
         request_free(request);
     } else if (sig == SIGINT) {
-        engine_interrupt(engine);
+        engine_interrupt(engine, 0);
         reply_ok(engine, request);
     } else {
         reply_ok(engine, request);
@@ -201,7 +206,7 @@ static void deliver(void *arg, struct link_message *msg)
         on_request(engine, msg);
         break;
     case LINK_ABORT:
-        on_abort(engine, msg->envelope.request);
+        on_abort(engine, &msg->envelope);
         break;
     case LINK_LOST:
         link_mark_lost(engine->link, msg->envelope.value);
@@ -265,7 +270,7 @@ static int stop_step(struct comm *comm)
     int64_t now = ipp_now_ms();
     if (now - comm->interrupted_ms >= INTERRUPT_AGAIN_MS) {
         comm->interrupted_ms = now;
-        engine_interrupt(engine);
+        engine_interrupt(engine, 0);
     }
     return INTERRUPT_AGAIN_MS;
 }
@@ -284,9 +289,12 @@ void comm_step(struct comm *comm)
     }
     if (comm->stop_ms && ipp_now_ms() - comm->stop_ms > LEAVE_PATIENCE_MS)
         _exit(0); /* the bridge died on the way out */
-    int timeout = sooner(output_tick(engine->output, !comm->busy), stop_step(comm));
+    int timeout =
+        sooner(output_tick(engine->output, link_watched_ready(engine->link)), stop_step(comm));
     if (comm->stop_ms)
         timeout = sooner(timeout, LEAVE_PATIENCE_MS);
+    if (!comm->busy)
+        ipp_frame_trim(KEEP_MEMORY_MS);
     comm->busy = link_wait(engine->link, timeout < 0 ? INT32_MAX : timeout);
 }
 
@@ -301,6 +309,7 @@ struct comm *comm_create(struct engine *engine)
     if (!comm)
         return NULL;
     comm->engine = engine;
+    ipp_frame_keep(KEEP_MEMORY_BYTES);
     struct link_handlers handlers = { .deliver = deliver, .lost = lost };
     link_set_handlers(engine->link, &handlers, comm);
     return comm;

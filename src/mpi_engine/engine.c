@@ -26,21 +26,36 @@ void engine_hello(struct engine *engine, const struct engine_python *python)
     engine->hello_sent = true;
 }
 
-void engine_set_running(struct engine *engine, bool running)
+static void strike(struct engine *engine)
+{
+    atomic_store(&engine->struck, engine->running);
+    atomic_store(&engine->interrupted, true);
+    pthread_kill(engine->main_thread, SIGINT);
+}
+
+void engine_set_running(struct engine *engine, uint64_t request)
 {
     pthread_mutex_lock(&engine->running_mutex);
-    engine->running = running;
+    engine->running = request;
+    if (request != 0 && request == engine->doomed)
+        strike(engine);
     pthread_mutex_unlock(&engine->running_mutex);
 }
 
-void engine_interrupt(struct engine *engine)
+void engine_interrupt(struct engine *engine, uint64_t request)
 {
     pthread_mutex_lock(&engine->running_mutex);
-    if (engine->running) {
-        atomic_store(&engine->interrupted, true);
-        pthread_kill(engine->main_thread, SIGINT);
-    }
+    if (engine->running != 0 && (request == 0 || request == engine->running))
+        strike(engine);
+    else if (request != 0 && request == run_queue_last(engine->queue))
+        engine->doomed = request;
     pthread_mutex_unlock(&engine->running_mutex);
+}
+
+bool engine_was_interrupted(struct engine *engine)
+{
+    uint64_t running = atomic_load(&engine->running);
+    return running != 0 && running == atomic_load(&engine->struck);
 }
 
 /* Asks the bridge to end the job, and says why. */
@@ -64,11 +79,14 @@ static void answer_leftovers(struct engine *engine)
 static int open_engine(struct engine *engine, ipp_err_t *err)
 {
     wire_uuid(engine->uuid);
+    engine->headers = wire_headers_create(engine->uuid);
+    engine->metadata = metadata_forms_create(engine->uuid);
     engine->queue = run_queue_create();
     engine->partials = partials_create();
     engine->transfers = transfers_create();
-    if (!engine->queue || !engine->partials || !engine->transfers)
-        return ipp_err(err, ENOMEM, "no memory for the run queue");
+    if (!engine->headers || !engine->metadata || !engine->queue || !engine->partials ||
+        !engine->transfers)
+        return ipp_err(err, ENOMEM, "no memory for what an engine keeps");
     engine->output = output_create(engine, err);
     if (!engine->output)
         return -1;
@@ -102,6 +120,8 @@ bool engine_run(link_t *link, const ipp_options_t *options)
     run_queue_destroy(engine.queue);
     partials_destroy(engine.partials);
     transfers_destroy(engine.transfers);
+    metadata_forms_destroy(engine.metadata);
+    wire_headers_destroy(engine.headers);
     pthread_mutex_destroy(&engine.running_mutex);
     return engine.finalize;
 }

@@ -17,7 +17,8 @@ struct request {
     struct request *next;
     struct link_envelope envelope;
     ipp_frames_t frames; /* header parent metadata content buffers... */
-    char *msg_id, *msg_type;
+    const struct wire_op_info *op;
+    size_t id_end;               /* of a broadcast's copy: see wire_copies_id */
     char started[IPP_DATE_LEN];  /* "" until it runs */
     struct reduction *reduction; /* of a reduce_request; else NULL */
 };
@@ -37,6 +38,8 @@ struct engine {
     const ipp_options_t *options;
     int id, engines;
     char uuid[37];
+    wire_headers_t *headers;
+    struct metadata_forms *metadata;
     pthread_t main_thread;
     struct drive *drive;
     struct run_queue *queue;
@@ -44,8 +47,10 @@ struct engine {
     partials_t *partials;
     transfers_t *transfers; /* for who drives */
     pthread_mutex_t running_mutex;
-    bool running;            /* a request is being run: an interrupt hits it and no other */
-    atomic_bool interrupted; /* since the main thread last looked at its signals */
+    _Atomic uint64_t running; /* the request that is being run, whom an interrupt hits; 0: none */
+    _Atomic uint64_t struck;  /* the last one that was interrupted */
+    uint64_t doomed;          /* one off the queue that is to be interrupted as soon as it runs */
+    atomic_bool interrupted;  /* since the main thread last looked at its signals */
     atomic_bool main_done, stopping, retired;
     bool hello_sent; /* main thread only */
     bool finalize;   /* set before drive_join returns */
@@ -69,6 +74,8 @@ void run_queue_wake(struct run_queue *queue);
 void run_queue_nudge(struct run_queue *queue);
 /* Takes request number `id` off the queue, any when 0; NULL when there is none. */
 struct request *run_queue_take(struct run_queue *queue, uint64_t id);
+/* The number of the request that pop or await gave last; 0: none. */
+uint64_t run_queue_last(struct run_queue *queue);
 void run_queue_close(struct run_queue *queue);
 
 /* ---- request.c: messages made of requests ---- */
@@ -81,11 +88,20 @@ void request_reply(struct engine *engine, struct request *request, enum link_sta
                    ipp_frame_t *content, ipp_frames_t *buffers);
 void request_reply_error(struct engine *engine, struct request *request, const char *ename,
                          const char *text);
+/* {engine_uuid, engine_id, method}, as ipyparallel has it in errors. */
+json_t *request_engine_info(const struct engine *engine, const struct request *request);
 /* An iopub message whose parent is `parent`; takes content, metadata (NULL: {}) and buffers (may be
  * NULL). */
 void request_publish(struct engine *engine, uint64_t number, ipp_frame_t *parent,
                      const char *msg_type, ipp_frame_t *content, ipp_frame_t *metadata,
                      ipp_frames_t *buffers);
+
+/* ---- metadata.c: the metadata of replies ---- */
+struct metadata_forms *metadata_forms_create(const char *uuid);
+void metadata_forms_destroy(struct metadata_forms *forms); /* NULL is fine; keeps errno */
+/* `content` (may be NULL) is read when `status` is LINK_ERROR. NULL: no memory. */
+ipp_frame_t *metadata_of_reply(const struct engine *engine, const struct request *request,
+                               enum link_status status, ipp_frame_t *content);
 
 /* ---- reduction.c: a reduce_request's way to its neighbours in the tree ---- */
 /* NULL: no memory, or metadata that does not list this engine. */
@@ -110,17 +126,20 @@ void output_write(struct output *output, int which /* 1 stdout, 2 stderr */, con
 /* Sends all that was written, by whatever way, up to now. */
 void output_flush(struct output *output);
 /* Who drives: sends what is due; returns ms until something will be, -1: nothing waits. `look`:
- * the pipes may have something, which costs two system calls; without it they are read now and
+ * the pipes may have something, which costs system calls; without it they are read now and
  * then. */
 int output_tick(struct output *output, bool look);
 /* Sends one iopub message of the current request, after all output that precedes it. */
 void output_publish(struct output *output, const char *msg_type, ipp_frame_t *content,
                     ipp_frame_t *metadata, ipp_frames_t *buffers);
 
-/* From here to there the main thread runs a request. */
-void engine_set_running(struct engine *engine, bool running);
-/* Interrupts the request that runs now; does nothing when none does. */
-void engine_interrupt(struct engine *engine);
+/* From now on the main thread runs this request (the bridge's number; 0: none). */
+void engine_set_running(struct engine *engine, uint64_t request);
+/* Interrupts the request, now or, if it has just been taken off the queue, when it begins. 0:
+ * whichever runs; does nothing when none does. */
+void engine_interrupt(struct engine *engine, uint64_t request);
+/* Whether that has happened to the request that runs. */
+bool engine_was_interrupted(struct engine *engine);
 
 /* ---- drive.c: who drives the link. The main thread while it waits for a request, so that a
  * request costs no switch of threads; the comm thread while the main thread runs one for longer

@@ -24,6 +24,8 @@ enum {
     OPT_LOG_LEVEL,
     OPT_IDLE,
     OPT_PREFETCH,
+    OPT_MAX_TASKS,
+    OPT_SESSION,
     OPT_BIND,
     OPT_GROUP
 };
@@ -38,11 +40,15 @@ static const struct argp_option option_table[] = {
       "Where to write the connection file, instead of in the profile", 0 },
     { "python", OPT_PYTHON, "PATH", 0,
       "The python3 whose environment (prefix, venv, conda) engines use", 0 },
-    { "log-level", OPT_LOG_LEVEL, "LEVEL", 0, "error, warning, info or debug (warning)", 0 },
+    { "log-level", OPT_LOG_LEVEL, "LEVEL", 0, "error, warning, notice, info or debug (notice)", 0 },
     { "idle-timeout", OPT_IDLE, "SECONDS", 0,
       "End the job after so many seconds without work (0: never)", 0 },
     { "prefetch", OPT_PREFETCH, "TASKS", 0,
       "Tasks an engine may hold at once, the running one included; 0: no limit (1)", 0 },
+    { "max-tasks", OPT_MAX_TASKS, "TASKS", 0,
+      "Tasks that may wait for an engine at once; more are refused (10000000)", 0 },
+    { "session-timeout", OPT_SESSION, "SECONDS", 0,
+      "How long the session of a steering client that is gone is kept (3600)", 0 },
     { "bind", OPT_BIND, "core|numa|none", 0, "Bind each engine to a core or a NUMA node (none)",
       0 },
     { "group", OPT_GROUP, "NAME", 0,
@@ -122,12 +128,16 @@ static error_t read_option(int key, char *value, struct argp_state *state)
         options->log_level = value;
         if (ipp_log_level_parse(value) >= 0)
             return 0;
-        argp_error(state, "--log-level=%s: not error, warning, info or debug", value);
+        argp_error(state, "--log-level=%s: not error, warning, notice, info or debug", value);
         return EINVAL;
     case OPT_IDLE:
         return read_count(state, "idle-timeout", "seconds", value, &options->idle_timeout_s);
     case OPT_PREFETCH:
         return read_count(state, "prefetch", "tasks", value, &options->prefetch);
+    case OPT_MAX_TASKS:
+        return read_count(state, "max-tasks", "tasks", value, &options->max_tasks);
+    case OPT_SESSION:
+        return read_count(state, "session-timeout", "seconds", value, &options->session_timeout_s);
     case OPT_BIND:
         return read_bind(state, options, value);
     case OPT_GROUP:

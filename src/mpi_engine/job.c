@@ -92,12 +92,12 @@ static int serve_role(link_t *link, const ipp_options_t *options)
 {
     int rank = link_rank(link);
     int exit_code = 0;
-    bool finalize;
+    bool finalize, own_core = false;
     stop_signals_install(link, rank < IPP_SERVICE_RANKS);
     if (rank < IPP_SERVICE_RANKS)
-        topology_bind(link, -1, options->bind);
+        own_core = topology_bind(link, -1, options->bind);
     if (rank == 0)
-        finalize = bridge_run(link, options, stop_signal_seen, &exit_code);
+        finalize = bridge_run(link, options, own_core, stop_signal_seen, &exit_code);
     else if (rank == 1)
         finalize = balancer_run(link, options, stop_signal_seen);
     else
@@ -131,7 +131,7 @@ int ipp_serve(int *argc, char ***argv, const ipp_options_t *options)
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     ipp_log_setup(STDERR_FILENO, "ipp-engine", rank,
                   (enum ipp_log_level)ipp_log_level_parse(options->log_level ? options->log_level
-                                                                             : "warning"));
+                                                                             : "notice"));
     if (size < IPP_MIN_RANKS) {
         char text[200];
         snprintf(text, sizeof text,

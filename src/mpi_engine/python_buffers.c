@@ -76,6 +76,9 @@ static PyObject *view_of(ipp_frame_t *frame, bool writable)
 
 PyObject *buffers_view(ipp_frame_t *frame)
 {
+    size_t size = ipp_frame_size(frame);
+    if (size < BORROW_BYTES)
+        return PyBytes_FromStringAndSize(ipp_frame_data(frame), (Py_ssize_t)size);
     return view_of(ipp_frame_ref(frame), false);
 }
 

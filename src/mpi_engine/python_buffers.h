@@ -15,7 +15,8 @@ int buffers_setup(void (*nudge)(void *arg), void *arg);
  */
 void buffers_teardown(void);
 
-/* A read-only memoryview of the frame, which lives as long as any view of it. New reference. */
+/* Bytes of a small frame, a read-only memoryview of a large one, which lives as long as any view of
+ * it. New reference. */
 PyObject *buffers_view(ipp_frame_t *frame);
 
 /* Takes the references of frames[first..], which end there, for a list of memoryviews that may be

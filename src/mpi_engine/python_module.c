@@ -25,10 +25,11 @@ static struct request *alive(PyObject *self)
     return request;
 }
 
-static PyObject *get_string(PyObject *self, void *type)
+static PyObject *get_msg_type(PyObject *self, void *unused)
 {
+    (void)unused;
     struct request *r = alive(self);
-    return r ? PyUnicode_FromString(type ? r->msg_type : r->msg_id) : NULL;
+    return r ? PyUnicode_FromString(r->op->request) : NULL;
 }
 
 static PyObject *get_frame(PyObject *self, void *index)
@@ -100,12 +101,11 @@ static PyMethodDef request_methods[] = {
 };
 
 static PyGetSetDef request_attributes[] = {
-    { "msg_id", get_string, NULL, "id of the request", (void *)0 },
-    { "msg_type", get_string, NULL, "its type", (void *)1 },
+    { "msg_type", get_msg_type, NULL, "type of the request", NULL },
     { "header", get_frame, NULL, "bytes of a JSON object", (void *)FRAME_HEADER },
     { "metadata", get_frame, NULL, "bytes of a JSON object", (void *)FRAME_METADATA },
     { "content", get_frame, NULL, "bytes of a JSON object", (void *)FRAME_CONTENT },
-    { "buffers", get_buffers, NULL, "read-only memoryviews of the received bytes", NULL },
+    { "buffers", get_buffers, NULL, "the received bytes, read-only", NULL },
     { NULL, NULL, NULL, NULL, NULL }
 };
 
@@ -193,7 +193,7 @@ static PyObject *next_request(PyObject *module, PyObject *unused)
     ipp_date(request->started);
     Py_BEGIN_ALLOW_THREADS
     output_attribute(the_engine->output, request);
-    engine_set_running(the_engine, true);
+    engine_set_running(the_engine, request->envelope.request);
     Py_END_ALLOW_THREADS
     return (PyObject *)object;
 }
@@ -227,7 +227,7 @@ static PyObject *reply(PyObject *module, PyObject *args)
     }
     ((struct request_object *)object)->request = NULL;
     Py_BEGIN_ALLOW_THREADS
-    engine_set_running(the_engine, false);
+    engine_set_running(the_engine, 0);
     output_flush(the_engine->output);
     request_reply(the_engine, request, (enum link_status)status, content_frame, &frames);
     request_free(request);
@@ -295,6 +295,13 @@ static PyObject *flush(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *was_interrupted(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyBool_FromLong(engine_was_interrupted(the_engine));
+}
+
 static PyObject *adopt_world(PyObject *module, PyObject *address)
 {
     (void)module;
@@ -307,6 +314,8 @@ static PyObject *adopt_world(PyObject *module, PyObject *address)
 }
 
 static PyMethodDef functions[] = {
+    { "was_interrupted", was_interrupted, METH_NOARGS,
+      "whether the request that runs has been interrupted" },
     { "next_request", next_request, METH_NOARGS,
       "wait for the next request; None: the engine ends" },
     { "reply", reply, METH_VARARGS,

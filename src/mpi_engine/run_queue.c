@@ -8,6 +8,7 @@ struct run_queue {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct request *head, *tail;
+    uint64_t last; /* number of the request that was given out last */
     bool closed, nudged, awaited;
 };
 
@@ -69,6 +70,7 @@ static enum run_queue_event take_next(struct run_queue *queue, struct request **
     if (!queue->head)
         return QUEUE_EMPTY;
     *request = unlink_from(queue, NULL, queue->head);
+    queue->last = (*request)->envelope.request;
     return QUEUE_REQUEST;
 }
 
@@ -124,6 +126,14 @@ struct request *run_queue_take(struct run_queue *queue, uint64_t id)
         unlink_from(queue, previous, request);
     pthread_mutex_unlock(&queue->mutex);
     return request;
+}
+
+uint64_t run_queue_last(struct run_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    uint64_t last = queue->last;
+    pthread_mutex_unlock(&queue->mutex);
+    return last;
 }
 
 void run_queue_close(struct run_queue *queue)

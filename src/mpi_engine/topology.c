@@ -40,18 +40,20 @@ static struct placement_host count_ranks(link_t *link, int *place)
     return host;
 }
 
-void topology_bind(link_t *link, int engine, enum ipp_bind bind)
+bool topology_bind(link_t *link, int engine, enum ipp_bind bind)
 {
     hwloc_topology_t topology = bind == IPP_BIND_NONE ? NULL : load();
     if (!topology)
-        return;
+        return false;
     int place;
     struct placement_host host = count_ranks(link, &place);
     hwloc_cpuset_t set = placement_choose(topology, bind, &host, engine < 0 ? -1 : place);
-    if (set && hwloc_set_cpubind(topology, set, HWLOC_CPUBIND_THREAD) < 0)
+    bool bound = set && hwloc_set_cpubind(topology, set, HWLOC_CPUBIND_THREAD) == 0;
+    if (set && !bound)
         ipp_log(IPP_LOG_WARNING, "rank %d cannot be bound: %s", link_rank(link), strerror(errno));
     hwloc_bitmap_free(set);
     hwloc_topology_destroy(topology);
+    return bound;
 }
 
 static void describe(json_t *here, hwloc_topology_t topology, hwloc_const_cpuset_t set)

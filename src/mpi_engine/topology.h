@@ -9,8 +9,9 @@
 #include "link/link.h"
 
 /* Binds the calling thread, and those it starts, as placement.h says; `engine` is -1 for bridge and
- * balancer. A thread that cannot be bound is told of in the log, and goes on. */
-void topology_bind(link_t *link, int engine, enum ipp_bind bind);
+ * balancer. False when it stays unbound: by choice, or because it cannot be, which the log tells.
+ */
+bool topology_bind(link_t *link, int engine, enum ipp_bind bind);
 
 /* {"package": 0, "core": 3, "numa": 0, "cpus": "3", "bound": true}: logical indices, of where the
  * calling thread last ran, or is bound to. Missing what the machine does not tell. New reference.

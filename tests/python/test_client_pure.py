@@ -5,6 +5,9 @@ import json
 import pickle
 import random
 import re
+import sys
+import traceback
+import types
 
 import pytest
 
@@ -20,7 +23,6 @@ IDS = [0, 1, 2, 4, 7]
     [
         (0, "0", True),
         (-1, "7", True),
-        (True, "1", True),
         (slice(None), "all", False),
         (slice(0, 3), "0-2", False),
         (slice(None, None, 2), "0,2,7", False),
@@ -44,7 +46,12 @@ def test_no_such_engine(key):
         select(key, IDS)
 
 
-@pytest.mark.parametrize("key", [1.0, None, {"a": 1}.items, [0.5]])
+def test_no_engine_is_left():
+    with pytest.raises(IndexError, match="^there is no engine 0: none is alive$"):
+        select(0, [])
+
+
+@pytest.mark.parametrize("key", [1.0, None, {"a": 1}.items, [0.5], True, [False, True]])
 def test_no_key_at_all(key):
     with pytest.raises(TypeError):
         select(key, IDS)
@@ -136,6 +143,52 @@ def test_an_error_keeps_what_it_was_told_and_pickles():
     assert error._render_traceback_()[-1] == "[3] ValueError: no"
 
 
+# As IPython 8 gives it.
+COLOURED = [
+    "\x1b[0;31m" + "-" * 75 + "\x1b[0m",
+    "\x1b[0;31mValueError\x1b[0m                   Traceback (most recent call last)",
+    "Cell \x1b[0;32mIn [1], line 1\x1b[0m\n\x1b[0;32m----> 1\x1b[0m f()",
+    "\x1b[0;31mValueError\x1b[0m: no",
+]
+
+
+def test_colours_are_for_ipython_alone(monkeypatch):
+    error = errors.RemoteError("ValueError", "no", COLOURED, 3)
+    assert error.traceback[2] == "Cell In [1], line 1\n----> 1 f()"
+    assert "\x1b" not in "".join([str(error), *error.traceback, *error.__notes__])
+    assert "\x1b" not in "".join(traceback.format_exception(error))
+    shell = types.SimpleNamespace(colors="Neutral")
+    module = types.SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", module)
+    assert COLOURED[2] in error._render_traceback_()
+    assert COLOURED[2] in errors.CompositeError([error, error])._render_traceback_()
+    shell.colors = "NoColor"
+    assert "\x1b" not in "".join(error._render_traceback_())
+    assert "\x1b" not in "".join(errors.CompositeError([error, error])._render_traceback_())
+
+
+def test_an_error_is_told_once():
+    error = errors.RemoteError("ValueError", "no", COLOURED, 3)
+    for told in (
+        "".join(traceback.format_exception(error)),
+        "\n".join(error._render_traceback_()),
+        "".join(traceback.format_exception(errors.CompositeError([error, error]))),
+    ):
+        assert told.count("ValueError: no") == 1 and "----> 1 f()" in told
+    plain = ["Traceback (most recent call last):", '  File "a.py", line 1, in f', "ValueError: no"]
+    error = errors.RemoteError("ValueError", "no", plain, 3)
+    assert error.__notes__ == ["\n".join(plain[:2])]
+
+
+@pytest.mark.parametrize(
+    "lines", [[*COLOURED[:2], COLOURED[3]], ["ValueError: no"], ["Traceback (most recent call last):"]]
+)
+def test_a_traceback_without_code_is_not_shown(lines):
+    error = errors.RemoteError("ValueError", "no", lines, 3)
+    assert not hasattr(error, "__notes__") and error._render_traceback_() == [str(error)]
+    assert errors.CompositeError([error] * 2)._render_traceback_() == ["[3] ValueError: no"]
+
+
 @pytest.mark.parametrize(
     "ename, engine, kind",
     [
@@ -199,6 +252,17 @@ def test_a_line_without_an_end_is_echoed_at_the_end(capsys):
     collector.end()
     collector.end()
     assert capsys.readouterr().out == "[2] half\n"
+
+
+def test_colours_of_what_is_shown_are_for_terminals(capsys, monkeypatch):
+    shown = {"data": {"text/plain": "\x1b[0;31mType:\x1b[0m int\n"}}
+    collector = Collector(True)
+    collector.take([seen(0, "display_data", **shown)])
+    assert capsys.readouterr().out == "[0] Type: int\n"
+    assert "\x1b" in collector.of(0).outputs[0].content["data"]["text/plain"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    collector.take([seen(0, "display_data", **shown)])
+    assert "\x1b[0;31m" in capsys.readouterr().out
 
 
 def test_nothing_is_echoed_when_nobody_looks(capsys):
@@ -267,3 +331,11 @@ def test_closures_and_mutable_defaults_are_pickled_as_they_are_now():
 
 def test_remote_call():
     assert remote.call(dict, ([("a", 1)],), {"b": 2}) == {"a": 1, "b": 2}
+
+
+def test_a_function_that_takes_much_along_is_told_of(monkeypatch):
+    monkeypatch.setattr(packing, "_LARGE_BYTES", 1000)
+    data = b"x" * 2000
+    with pytest.warns(UserWarning, match=r"<lambda>\(\) takes 0 MB along") as told:
+        packing.pack_function(lambda: data)
+    assert told[0].filename == __file__

@@ -211,6 +211,18 @@ def test_error_without_user_frames(engine):
     assert "ippmpi/engine" not in answer.traceback
 
 
+def test_a_function_that_is_not_here(engine):
+    module = types.ModuleType("nowhere")
+    exec("def f(x): return x", module.__dict__)
+    sys.modules["nowhere"] = module
+    try:
+        answer = engine.apply(module.f, 1)
+    finally:
+        del sys.modules["nowhere"]
+    assert answer.error == ("ModuleNotFoundError", "No module named 'nowhere'")
+    assert "File" not in answer.traceback
+
+
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError])
 def test_nothing_ends_an_engine(engine, error):
     def fail(error):

@@ -3,6 +3,7 @@
 
 import pickle
 import sys
+import types
 
 import cloudpickle
 import numpy as np
@@ -146,6 +147,27 @@ def test_error(engine):
     assert answer.content["engine_info"] == info
     assert "ippmpi/engine" not in answer.traceback and "in f(x)" in answer.traceback
     assert answer.of("error")
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_function_or_an_argument_that_is_not_here(engine, apart):
+    """Nothing of how they travel is shown: there is none of the user's code yet."""
+    module = types.ModuleType("nowhere")
+    exec("def f(x): return x", module.__dict__)
+    sys.modules["nowhere"] = module
+    try:
+        answers = [call(engine, f, x, apart=apart) for f, x in ((module.f, 1), (repr, module))]
+    finally:
+        del sys.modules["nowhere"]
+    for answer in answers:
+        assert answer.error == ("ModuleNotFoundError", "No module named 'nowhere'")
+        assert "File" not in answer.traceback
+
+
+def test_a_value_that_cannot_travel(engine):
+    answer = call(engine, from_main("def f(): import threading; return threading.Lock()"))
+    assert answer.error[0] == "TypeError" and "pickle" in answer.error[1]
+    assert "File" not in answer.traceback
 
 
 def test_result_that_does_not_pickle(engine):

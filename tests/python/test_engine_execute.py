@@ -72,9 +72,19 @@ def test_user_expressions(engine):
 
 
 def test_payload(engine):
-    (payload,) = engine.execute("len?").content["payload"]
-    assert payload["source"] == "page"
+    code = "get_ipython().payload_manager.write_payload({'source': 'set_next_input', 'text': 'a'})"
+    (payload,) = engine.execute(code).content["payload"]
+    assert payload["source"] == "set_next_input"
     assert engine.execute("1").content["payload"] == []
+
+
+@pytest.mark.parametrize("code, text", [
+    ("len?", "number of items"), ("import json\njson.dumps??", "ensure_ascii"), ("%pdoc len", "items"),
+])
+def test_what_goes_to_a_pager_is_shown(engine, code, text):
+    answer = engine.execute(code)
+    assert answer.content["payload"] == []
+    assert text in answer.of("display_data")[0]["data"]["text/plain"]
 
 
 def test_display(engine):
@@ -88,6 +98,16 @@ def test_input(engine):
     for code in ("input('name? ')", "import getpass; getpass.getpass()", "breakpoint()"):
         name, text = engine.execute(code).error
         assert name == "StdinNotImplementedError" and "keyboard" in text, code
+
+
+def test_tracebacks_begin_and_end_in_the_users_code(engine):
+    answer = engine.execute("def ask():\n    return input()\nask()")
+    assert "return input()" in answer.traceback and "ippmpi/engine" not in answer.traceback
+    assert answer.traceback.count("nobody sits at") == 1
+    chained = "try:\n    input()\nexcept Exception as e:\n    raise ValueError('mine') from e"
+    answer = engine.execute(chained)
+    assert answer.error == ("ValueError", "mine")
+    assert "input()" in answer.traceback and "ippmpi/engine" not in answer.traceback
 
 
 def test_await(engine):
@@ -146,4 +166,7 @@ def test_bad_request(engine):
 
 
 def test_shutdown_words(engine):
-    assert "shutdown" in engine.execute("quit").texts["stderr"]
+    for code in ("quit", "exit()"):
+        said = engine.execute(code).texts["stderr"]
+        for way in ("ipp-steer kill --on", "Client.shutdown(", "ipp-steer shutdown", "ipp-cluster"):
+            assert way in said

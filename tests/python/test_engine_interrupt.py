@@ -4,6 +4,7 @@
 import time
 
 import pytest
+from fake_engine import Engine
 
 
 def spin():
@@ -97,6 +98,50 @@ def test_storm(engine):
     assert "ok" in kinds
     time.sleep(0.05)
     assert engine.apply(short).result == sum(range(200))
+
+
+# An engine that is interrupted at a certain point of making its IPython shell.
+COLD = """
+import os, signal
+from ippmpi.engine import imports
+imports.after("ipykernel.zmqshell", lambda module: os.kill(os.getpid(), signal.SIGINT))
+import ippmpi.engine
+ippmpi.engine.main()
+"""
+
+
+@pytest.fixture
+def cold():
+    with Engine(main=COLD) as started:
+        yield started
+
+
+def test_the_first_cell_of_a_cold_engine(cold):
+    answer = cold.execute("ran = True")
+    assert answer.error[0] == "KeyboardInterrupt" and "ippmpi/engine" not in answer.traceback
+    assert [content["ename"] for content in answer.of("error")] == ["KeyboardInterrupt"]
+    assert cold.execute("ran").error[0] == "NameError"
+    assert cold.execute("6 * 7").of("execute_result")[0]["data"]["text/plain"] == "42"
+
+
+def test_a_function_that_makes_the_shell(cold):
+    def use():
+        shell = get_ipython()  # noqa: F821
+        globals()["went_on"] = True
+        return shell
+
+    answer = cold.apply(use)
+    assert answer.error[0] == "KeyboardInterrupt" and "get_ipython()" in answer.traceback
+    assert "went_on" not in cold.apply(lambda: list(globals())).result
+    assert cold.execute("6 * 7").of("execute_result")[0]["data"]["text/plain"] == "42"
+
+
+def test_while_an_error_is_told(cold):
+    """IPython formats the first traceback: the function is over, and what comes next is unharmed."""
+    answer = cold.apply(lambda: 1 / 0)
+    assert answer.error == ("ZeroDivisionError", "division by zero")
+    assert cold.apply(len, "four").result == 4
+    assert cold.execute("6 * 7").of("execute_result")[0]["data"]["text/plain"] == "42"
 
 
 def test_handler_is_taken_back(engine):

@@ -225,3 +225,45 @@ def test_an_interrupt_ends_the_waiting(engines):
     assert answer.error[0] == "KeyboardInterrupt"
     ((status, content, _),) = answer.partials
     assert status == "error" and json.loads(content)["ename"] == "KeyboardInterrupt"
+
+
+@pytest.mark.parametrize("source, expected", [
+    ("lambda a, b: a + b", "abcde"),
+    ("operator:add", "abcde"),
+    ("longer", "abcde"),
+])
+def test_source_code(engines, source, expected):
+    everywhere(engines, [repr(letter) for letter in expected])
+    for engine in engines:
+        engine.execute("longer = lambda left, right: left + right")
+    assert value(reduce(engines, op="source", source=source)) == expected
+
+
+def test_source_code_that_fails(engines):
+    everywhere(engines, ["1"] * COUNT)
+    for source, ename in (("no_such", "NameError"), ("lambda a, b: a / 0", "ZeroDivisionError"),
+                          ("lambda a: a", "TypeError"), ("3", "TypeError"), ("a b", "SyntaxError"),
+                          (None, "ValueError"), ("no_module:f", "ModuleNotFoundError")):
+        answers = reduce(engines, op="source", source=source)
+        assert answers[0].status == "error" and answers[0].content["ename"] == ename
+
+
+@pytest.mark.parametrize("source, text, more", [
+    ("1 + 2j", "(5+10j)", None),
+    ("__import__('datetime').timedelta(1)", "datetime.timedelta(days=5)", None),
+    ("[1]", "[1, 1, 1, 1, 1]", [1] * 5),
+])
+def test_what_only_python_can_show(engines, source, text, more):
+    everywhere(engines, [source] * COUNT)
+    shown = reduce(engines, op="source", source="lambda a, b: a + b", show=True)[0].content["shown"]
+    assert shown["text/plain"] == text and shown.get("application/json") == more
+
+
+def test_what_everybody_can_show(engines):
+    everywhere(engines, ["np.arange(3)"] * COUNT)
+    assert "shown" not in reduce(engines, show=True)[0].content
+    everywhere(engines, ["1 + 2j"] * COUNT)
+    assert "shown" not in reduce(engines)[0].content
+    everywhere(engines, ["np.zeros(2, dtype=[('a', 'i4')])"] * COUNT)
+    shown = reduce(engines, op="source", source="lambda a, b: a", show=True)[0].content["shown"]
+    assert "('a', '<i4')" in shown["text/plain"]

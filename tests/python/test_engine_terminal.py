@@ -69,3 +69,13 @@ def test_a_value_is_fetched_once(engine):
     assert engine.execute("__import__('ippmpi.engine.terminal', fromlist=['x'])._value is None").of(
         "execute_result")[0]["data"]["text/plain"] == "True"
     assert "_value" not in engine.execute("dir()").of("execute_result")[0]["data"]["text/plain"]
+
+
+def test_each_ends_with_an_interrupt(engine):
+    engine.execute("def stop(x):\n    if x == 2: raise KeyboardInterrupt\n    return x")
+    items = ask(engine, "each", "stop", [1, 2, 3, 4])["application/json"]
+    assert [item["status"] for item in items] == ["ok", "error", "aborted", "aborted"]
+    assert items[1]["ename"] == "KeyboardInterrupt" and items[0]["value"] == 1
+    items = ask(engine, "each", "lambda x: [][x]", [1])["application/json"]
+    assert items[0]["traceback"][-1] == "IndexError: list index out of range"
+    assert not any("terminal.py" in line for line in items[0]["traceback"])

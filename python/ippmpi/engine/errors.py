@@ -8,9 +8,12 @@ from typing import Any
 
 import _ippmpi_engine as engine
 
-from . import interrupt, shell
+from . import shell
 
-_HERE = __file__.rpartition("/")[0]
+_HERE = __package__
+# What stands between the engine and the user's code when values and functions travel.
+_CARRIERS = ("cloudpickle", "importlib._bootstrap", "ipyparallel.serialize", "pickle")
+_CHAIN_AT_MOST = 20
 
 
 def engine_info(method: str) -> dict[str, Any]:
@@ -27,21 +30,42 @@ def error_content(error: BaseException, method: str, plain: bool = False) -> dic
         said = str(error)
     except BaseException as failure:
         said = f"Failed to cast exception to string: {failure!r}"
-    interrupt.forget_handler(error)
-    cut = error.with_traceback(_user_part(error.__traceback__))
+    tidy(error)
     return {
-        "traceback": _format_plain(cut) if plain else _format(cut),
+        "traceback": _format_plain(error) if plain else _format(error),
         "ename": type(error).__name__,
         "evalue": said,
         "engine_info": engine_info(method),
     }
 
 
+def tidy(error: BaseException | None) -> None:
+    """Leave the user's code alone in the tracebacks of an error and of what led to it."""
+    for _ in range(_CHAIN_AT_MOST):
+        if error is None:
+            break
+        error.__traceback__ = _user_part(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
 def _user_part(traceback: TracebackType | None) -> TracebackType | None:
-    """The traceback below the engine's own frames."""
-    while traceback and traceback.tb_frame.f_code.co_filename.startswith(_HERE):
-        traceback = traceback.tb_next
-    return traceback
+    if traceback is not None and _is_in(traceback, _HERE):
+        while traceback is not None and _is_in(traceback, _HERE, *_CARRIERS):
+            traceback = traceback.tb_next
+    users, here = [], traceback
+    while here is not None:
+        if not _is_in(here, _HERE):
+            users.append(here)
+        here = here.tb_next
+    for each, following in zip(users, [*users[1:], None]):
+        each.tb_next = following
+    return users[0] if users else traceback
+
+
+def _is_in(traceback: TracebackType, *packages: str) -> bool:
+    """Whether a frame is of code in one of the packages."""
+    module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+    return any(module == package or module.startswith(package + ".") for package in packages)
 
 
 def _format(error: BaseException) -> list[str]:

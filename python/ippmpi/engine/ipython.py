@@ -14,7 +14,7 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.error import UsageError
 from traitlets.config import Config
 
-from . import interrupt, pickles
+from . import errors, interrupt, pickles
 from .messages import to_json
 from .session import EngineSession
 
@@ -80,7 +80,7 @@ class EngineShell(ZMQInteractiveShell):
 
     def _get_exc_info(self, exc_tuple: Any = None) -> Any:
         etype, value, traceback = super()._get_exc_info(exc_tuple)
-        interrupt.forget_handler(value)
+        errors.tidy(value)
         return etype, value, traceback
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
@@ -96,7 +96,11 @@ class EngineShell(ZMQInteractiveShell):
 
     def ask_exit(self) -> None:
         """`exit` and `quit` in a cell."""
-        print("an engine ends with Client.shutdown(), not with exit", file=sys.stderr)
+        print(
+            "exit does not end an engine: `ipp-steer kill --on ID` or ipyparallel's"
+            " Client.shutdown(ID) ends one, `ipp-steer shutdown` or `ipp-cluster stop` all of them",
+            file=sys.stderr,
+        )
 
 
 def _text(error: Any) -> str:
@@ -110,6 +114,7 @@ def create() -> EngineShell:
     """Make the one shell of this process, around the namespace of `__main__`."""
     config = Config()
     config.HistoryManager.hist_file = ":memory:"  # hundreds of engines share one home
+    config.InteractiveShell.display_page = True  # `len?`: nobody sits at an engine's pager
     main = sys.modules["__main__"]
     shell = EngineShell.instance(
         config=config,

@@ -51,6 +51,7 @@ class Kernel:
     def _serve_one(self) -> bool:
         # A function of its own: while the next request is awaited, no local name may keep the
         # last one's buffers alive.
+        interrupt.begin()
         request = engine.next_request()
         if request is None:
             return False
@@ -72,14 +73,12 @@ class Kernel:
     def answer(self, request: Any) -> Answer:
         """Status, content and buffers of the reply; whatever goes wrong is an error reply."""
         kind = request.msg_type
-        method = kind.partition("_")[0]
-        interrupt.arm()
         try:
             if kind not in self.handlers:
                 raise NotImplementedError(f"engines do not know the message type {kind!r}")
             return self.handlers[kind](request)
         except BaseException as error:  # SystemExit too: user code must not end an engine
-            content = error_content(error, method)
+            content = error_content(error, kind.partition("_")[0])
             engine.publish("error", to_json(content), b"{}", [])
             return "error", to_json({**content, "status": "error"}), []
 

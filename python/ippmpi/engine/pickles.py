@@ -27,13 +27,14 @@ _CONSTANT = _PLAIN | {bytes, type}
 _known: dict[
     bytes, Any
 ] = {}  # plain functions as they came and canned, for clients that repeat them
+_infos: dict[bytes, tuple[int, list[str]]] = {}
 _canned: list[Any] = []  # functions that unpack has met so far, in order
 
 _CHECKED_AT_MOST = 512
 _checked: set[bytes] = set()
 _sizes: list[int] = []
 
-Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+Call = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]
 
 
 class PythonVersionError(RuntimeError):
@@ -65,7 +66,7 @@ def unpack(buffers: Sequence[Any], namespace: dict[str, Any]) -> Call:
     PythonVersionError, ModuleNotFoundError in words, or whatever unpickling raises.
     """
     try:
-        known = _known.get(bytes(buffers[0])) if buffers else None
+        known = _known.get(buffers[0]) if buffers else None
         if known is not None:
             return _unpack_known(known, buffers, namespace)
         call: Call = _serialize().unpack_apply_message(buffers, namespace, copy=False)
@@ -79,21 +80,39 @@ def unpack(buffers: Sequence[Any], namespace: dict[str, Any]) -> Call:
             raise PythonVersionError(said) from None
         raise
     finally:
-        _canned.clear()
+        if _canned:
+            _canned.clear()
 
 
 def _unpack_known(canned: Any, buffers: Sequence[Any], namespace: dict[str, Any]) -> Call:
     """The same, without making the function's code again and in few steps: where many engines
     share cores, each step is a walk through cold caches."""
-    info = pickle.loads(buffers[1])
-    left: Sequence[Any] = buffers[2:]
-    args, kwargs = [], {}
-    for _ in range(info["nargs"]):
-        value, left = _take(left, namespace)
-        args.append(value)
-    for key in info["kw_keys"]:
-        kwargs[key], left = _take(left, namespace)
-    return _function(canned, namespace), tuple(args), kwargs
+    info = _infos.get(buffers[1]) or _read_info(buffers[1])
+    args, at = [], 2
+    for _ in range(info[0]):
+        first = buffers[at]
+        start = 11 if len(first) > 11 and first[2] == _FRAME else 2
+        if len(first) > start and _NUMBERS.get(first[start]) == len(first) - start:
+            args.append(pickle.loads(first))
+            at += 1
+        else:
+            value, left = _serialize().deserialize_object(buffers[at:], namespace)
+            args.append(value)
+            at = len(buffers) - len(left)
+    keys = info[1]
+    if not keys:
+        return _function(canned, namespace), args, {}
+    return _function(canned, namespace), args[: -len(keys)], dict(zip(keys, args[-len(keys) :]))
+
+
+def _read_info(pickled: Any) -> tuple[int, list[str]]:
+    """How many values there are, and the names of the last of them, by the bytes that say so."""
+    told = pickle.loads(pickled)
+    info = told["nargs"] + len(told["kw_keys"]), told["kw_keys"]
+    if len(_infos) >= _KNOWN_AT_MOST:
+        _infos.clear()
+    _infos[bytes(pickled)] = info
+    return info
 
 
 def _function(canned: Any, namespace: dict[str, Any]) -> Callable[..., Any]:
@@ -106,16 +125,6 @@ def _function(canned: Any, namespace: dict[str, Any]) -> Callable[..., Any]:
     if canned.annotations:
         function.__annotations__ = dict(canned.annotations)
     return function
-
-
-def _take(buffers: Sequence[Any], namespace: dict[str, Any]) -> tuple[Any, Sequence[Any]]:
-    """The object that the first of the buffers begin with, and the buffers behind it."""
-    first = buffers[0]
-    start = 11 if len(first) > 11 and first[2] == _FRAME else 2
-    if len(first) > start and _NUMBERS.get(first[start]) == len(first) - start:
-        return pickle.loads(first), buffers[1:]
-    value, left = _serialize().deserialize_object(buffers, namespace)
-    return value, left
 
 
 def _remember(pickled: Any, function: Any) -> None:

@@ -56,7 +56,10 @@ def reduce(request: Any, namespace: dict[str, Any]) -> tuple[str, bytes, Sequenc
     parent, children = request.reduction_tree()
     try:
         content = json.loads(request.content)
-        entries, frames = interrupt.call_user(_combine, request, content, children, namespace)
+        show = parent is None and content.get("show") is True
+        entries, frames, shown = interrupt.call_user(
+            _combine, request, content, children, namespace, show
+        )
     except _Below as below:
         if parent is None:
             return "error", _named(below.content), []
@@ -67,16 +70,21 @@ def reduce(request: Any, namespace: dict[str, Any]) -> tuple[str, bytes, Sequenc
             told = {**error_content(error, "reduce", plain=True), "status": "error"}
             request.send_partial("error", to_json(told), [])
         raise
-    answer = to_json({"status": "ok", "names": entries})
+    answer = {"status": "ok", "names": entries}
     if parent is None:
-        return "ok", answer, frames
-    request.send_partial("ok", answer, frames)
+        return "ok", to_json({**answer, **shown}), frames
+    request.send_partial("ok", to_json(answer), frames)
     return "ok", _OK, []
 
 
 def _combine(
-    request: Any, content: dict[str, Any], children: Sequence[int], namespace: dict[str, Any]
-) -> tuple[list[values.Kind], list[Any]]:
+    request: Any,
+    content: dict[str, Any],
+    children: Sequence[int],
+    namespace: dict[str, Any],
+    show: bool,
+) -> tuple[list[values.Kind], list[Any], dict[str, Any]]:
+    """Names and buffers as in a pull, and what the answer says besides: `shown`, if that is asked."""
     name = values.check_name(content.get("name"))
     pair = _operation(request, content, namespace)
     if name not in namespace:
@@ -89,7 +97,18 @@ def _combine(
         value = pair(value, _await(request, child, name, namespace), ours, child)
         ours = True
     kind, frames = values.encode(value)
-    return [{"name": name, **kind}], frames
+    return [{"name": name, **kind}], frames, _shown(value, kind) if show else {}
+
+
+def _shown(value: Any, kind: values.Kind) -> dict[str, Any]:
+    """How a value looks that a client without Python cannot tell from its bytes."""
+    from . import terminal
+
+    if "pickle" in kind:
+        return {"shown": terminal.Shown(value)._repr_mimebundle_()}
+    if "array" in kind and not isinstance(kind["array"]["dtype"], str):
+        return {"shown": {"text/plain": repr(value)}}
+    return {}
 
 
 def _await(request: Any, child: int, name: str, namespace: dict[str, Any]) -> Any:
@@ -116,8 +135,16 @@ def _operation(
             raise ValueError("op `function` wants a pickle of it")
         function = functions.load(frames[0], frames[1:], namespace)
         return lambda left, right, ours, child: function(left, right)
+    if op == "source":
+        from . import terminal
+
+        source = content.get("source")
+        if not isinstance(source, str):
+            raise ValueError("op `source` wants a string `source`")
+        called = terminal.find(source, namespace)
+        return lambda left, right, ours, child: called(left, right)
     if op not in _PLAIN:
-        raise ValueError(f"op {op!r} is none of {', '.join([*_PLAIN, 'function'])}")
+        raise ValueError(f"op {op!r} is none of {', '.join([*_PLAIN, 'function', 'source'])}")
     return lambda left, right, ours, child: _built_in(op, left, right, ours, child)
 
 

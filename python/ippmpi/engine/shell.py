@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import sys
+import tempfile
 import threading
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ def get() -> EngineShell:
         with _lock:
             if _shell is None:
                 _shell = _create()
+        interrupt.raise_early()
     return _shell
 
 
@@ -48,6 +50,7 @@ def _create() -> EngineShell:
     try:
         from .ipython import create
 
+        tempfile.gettempdir()  # tries a file, which an interrupt of the first cell would leave
         return create()
     finally:
         _creating = False

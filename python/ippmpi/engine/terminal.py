@@ -14,6 +14,8 @@ import re
 import sys
 from typing import Any, Callable
 
+from .errors import error_content
+
 _value: Any = None
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
 
@@ -50,13 +52,14 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def find(name: str) -> Callable[..., Any]:
-    """The callable that `name` means in the engine's namespace.
+def find(name: str, namespace: dict[str, Any] | None = None) -> Callable[..., Any]:
+    """The callable that `name` means in a namespace, by default that of the engine's `__main__`.
 
     `NAME` and `NAME.ATTRIBUTE` of the namespace or of Python itself, `MODULE:NAME` or `MODULE.NAME`
     of a module, which is imported; anything else is an expression. TypeError: not callable.
     """
-    namespace = vars(sys.modules["__main__"])
+    if namespace is None:
+        namespace = vars(sys.modules["__main__"])
     first = re.split(r"[.:]", name, maxsplit=1)[0]
     known = first in namespace or hasattr(builtins, first)
     if _NAME.fullmatch(name) and (":" in name or ("." in name and not known)):
@@ -77,22 +80,37 @@ def call(request: str) -> None:
 
 
 def each(request: str) -> None:
-    """[name, [argument, ...]]: calls it for each argument; [[true, value] or [false, error], ...].
+    """[name, [argument, ...]]: calls it for each argument; an object with `status` for each.
 
-    An error is the text of its last line; the others are called all the same.
+    One that fails has `ename`, `evalue` and `traceback`, and the others are called all the same; a
+    KeyboardInterrupt ends the calls, and what came before it keeps its value.
     """
     global _value
     name, arguments = json.loads(request)
     _value = None
     function = find(name)
-    _value = [_one(function, argument) for argument in arguments]
+    items: list[dict[str, Any]] = []
+    try:
+        for argument in arguments:
+            items.append(_one(function, argument))
+    except KeyboardInterrupt as error:
+        if len(items) < len(arguments):
+            items.append(_failed(error))
+    left = {"status": "aborted", "ename": "Aborted", "evalue": "interrupted before it ran"}
+    _value = items + [left] * (len(arguments) - len(items))
+
+
+def _failed(error: BaseException) -> dict[str, Any]:
+    content = error_content(error, "map", plain=True)
+    del content["engine_info"]
+    return {"status": "error", **content}
 
 
 def _one(function: Callable[..., Any], argument: Any) -> dict[str, Any]:
     try:
         bundle = Shown(function(argument))._repr_mimebundle_()
-    except Exception as error:
-        return {"status": "error", "ename": type(error).__name__, "evalue": str(error)}
+    except (Exception, SystemExit) as error:
+        return _failed(error)
     item = {"status": "ok", "text": bundle["text/plain"]}
     if "application/json" in bundle:
         item["value"] = bundle["application/json"]

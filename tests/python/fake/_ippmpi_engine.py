@@ -65,12 +65,23 @@ def _send(*record):
             data = data[written:]
 
 
+_running = False
+
+
 def next_request():
+    global _running
     record = pickle.loads(_read(struct.unpack("<Q", _read(8))[0]))
-    return None if record is None else Request(record)
+    _running = record is not None
+    return Request(record) if _running else None
+
+
+def was_interrupted():
+    return _running  # the tests interrupt by a signal: it is meant for what runs
 
 
 def reply(request, status, content, buffers):
+    global _running
+    _running = False
     assert isinstance(content, bytes)
     _send("reply", request.msg_id, status, content, [bytes(b) for b in buffers])
 
