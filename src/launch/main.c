@@ -57,8 +57,8 @@ enum key {
     }
 
 /* In the order of their keys, from KEY_ENGINE. */
-static const char *const engine_options[] = { "ip",           "python", "log-level",
-                                              "idle-timeout", "bind",   "prefetch" };
+static const char *const engine_options[] = { "ip",   "python",   "log-level", "idle-timeout",
+                                              "bind", "prefetch", "max-tasks", "session-timeout" };
 #define ENGINE_OPTION_COUNT ((int)(sizeof engine_options / sizeof *engine_options))
 
 static const struct argp_option start_options[] = {
@@ -68,11 +68,14 @@ static const struct argp_option start_options[] = {
     WHICH,
     { "ip", KEY_ENGINE, "ADDR", 0, "address the bridge listens on", 2 },
     { "python", KEY_ENGINE + 1, "PATH", 0, "python3 whose environment the engines have", 2 },
-    { "log-level", KEY_ENGINE + 2, "LEVEL", 0, "error, warning, info or debug", 2 },
+    { "log-level", KEY_ENGINE + 2, "LEVEL", 0, "error, warning, notice, info or debug", 2 },
     { "idle-timeout", KEY_ENGINE + 3, "SECONDS", 0,
       "end when nobody has asked for anything so long", 2 },
     { "bind", KEY_ENGINE + 4, "WHERE", 0, "bind each engine to a core, numa or none", 2 },
     { "prefetch", KEY_ENGINE + 5, "TASKS", 0, "tasks an engine may hold at once", 2 },
+    { "max-tasks", KEY_ENGINE + 6, "TASKS", 0, "tasks that may wait for an engine at once", 2 },
+    { "session-timeout", KEY_ENGINE + 7, "SECONDS", 0,
+      "how long the session of a client that is gone is kept", 2 },
     { "engine-program", KEY_ENGINE_PROGRAM, "PATH", 0,
       "ipp-engine (beside ipp-cluster, else in PATH)", 3 },
     { "mpirun", KEY_MPIRUN, "PATH", 0, "starter of this build's MPI (" IPP_MPIRUN ")", 3 },

@@ -12,7 +12,8 @@
 
 #include "sched/sched.h"
 
-/* Tasks that may wait here at once; the bridge hears of each one more. */
+/* Tasks that may wait here at once where nobody says how many; the bridge hears of each one more.
+ */
 #define QUEUE_CAPACITY 10000000
 
 struct task {
@@ -156,12 +157,13 @@ static void on_done(struct balancer *b, const struct link_envelope *envelope)
     forget(b, task);
 }
 
-static void on_abort(struct balancer *b, uint64_t number)
+static void on_abort(struct balancer *b, const struct link_envelope *asked)
 {
-    int engine = sched_abort(b->sched, number);
+    int engine = sched_abort(b->sched, asked->request);
     if (engine < 0)
         return;
-    struct link_envelope envelope = { .kind = LINK_ABORT, .engine = engine, .request = number };
+    struct link_envelope envelope = *asked;
+    envelope.engine = engine;
     link_send(b->link, engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope,
               NULL); /* behind the task */
 }
@@ -216,7 +218,7 @@ static void deliver(void *arg, struct link_message *msg)
         on_done(b, &msg->envelope);
         break;
     case LINK_ABORT:
-        on_abort(b, msg->envelope.request);
+        on_abort(b, &msg->envelope);
         break;
     case LINK_QUEUES:
         on_queues(b, &msg->envelope);
@@ -300,7 +302,9 @@ bool balancer_run(link_t *link, const ipp_options_t *options, bool (*stop_asked)
     struct link_handlers handlers = { .deliver = deliver, .lost = lost };
     struct sched_callbacks callbacks = { .assign = on_assign, .drop = on_drop };
     struct sched_options sched_options = { .prefetch = options->prefetch,
-                                           .capacity = QUEUE_CAPACITY };
+                                           .capacity = options->max_tasks > 0
+                                                           ? (size_t)options->max_tasks
+                                                           : QUEUE_CAPACITY };
     link_set_handlers(link, &handlers, &b);
     b.sched = sched_create(&sched_options, &callbacks, &b);
     b.engine_count = link_size(link) - IPP_SERVICE_RANKS;
