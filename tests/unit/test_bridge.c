@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What is pure of the room steer/bridge: who waits for a refused broadcast, and aborts that came
- * early. */
+ * What is pure of the room steer/bridge: who waits for a refused broadcast, aborts that came early,
+ * and when looking beats sleeping. */
 #include "steer/bridge/bridge_private.h"
 
 #include <check.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,43 @@ START_TEST(no_copies_are_awaited_of_nobody_or_of_one_reply)
     check_awaited("{\"targets\": {\"a\": 1}}", NULL, 0);
     check_awaited("{}", NULL, 0);
     check_awaited(NULL, NULL, 0);
+}
+END_TEST
+
+/* ---- busy poll ---- */
+
+static void wait_often(struct busy_poll *poll, int64_t waited_ns)
+{
+    for (int i = 0; i < 50; i++)
+        busy_poll_waited(poll, waited_ns);
+}
+
+START_TEST(bridge_looks_while_something_comes_soon)
+{
+    struct busy_poll poll;
+    busy_poll_init(&poll, true);
+    ck_assert_int_eq(busy_poll_limit(&poll, 1), 0); /* nothing has come yet */
+    wait_often(&poll, 100000);
+    ck_assert_int_gt(busy_poll_limit(&poll, 1), 100000);
+    ck_assert_int_gt(busy_poll_limit(&poll, 0), 100000);
+    ck_assert_int_lt(busy_poll_limit(&poll, 1), 1000000);
+    for (int i = 0; i < 3; i++)
+        busy_poll_waited(&poll, INT64_C(3600) * 1000000000);
+    ck_assert_int_eq(busy_poll_limit(&poll, 1), 0); /* gives up soon */
+    wait_often(&poll, 100000);
+    ck_assert_int_gt(busy_poll_limit(&poll, 1), 0); /* and begins again, an hour or not */
+    wait_often(&poll, 1000000);
+    ck_assert_int_eq(busy_poll_limit(&poll, 1), 0);
+}
+END_TEST
+
+START_TEST(bridge_leaves_the_cores_to_engines)
+{
+    struct busy_poll poll = { .cores = 2 };
+    ck_assert_int_gt(busy_poll_limit(&poll, 1), 0);
+    ck_assert_int_eq(busy_poll_limit(&poll, 2), 0);
+    poll.cores = INT_MAX;
+    ck_assert_int_gt(busy_poll_limit(&poll, 100000), 0);
 }
 END_TEST
 
@@ -102,6 +140,14 @@ START_TEST(early_aborts_forget_the_oldest)
 }
 END_TEST
 
+static TCase *busy_poll_case(void)
+{
+    TCase *test = tcase_create("busy poll");
+    tcase_add_test(test, bridge_looks_while_something_comes_soon);
+    tcase_add_test(test, bridge_leaves_the_cores_to_engines);
+    return test;
+}
+
 static TCase *early_case(void)
 {
     TCase *test = tcase_create("early");
@@ -125,6 +171,7 @@ int main(void)
     Suite *suite = suite_create("bridge");
     suite_add_tcase(suite, copies_case());
     suite_add_tcase(suite, early_case());
+    suite_add_tcase(suite, busy_poll_case());
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

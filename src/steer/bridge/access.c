@@ -10,7 +10,6 @@
 #include "steer/bridge/bridge_private.h"
 
 #define GUESTS_MAX 10000
-#define NAME_MAX_BYTES 100
 /* A hundred years; what is longer is not meant. */
 #define EXPIRES_MAX_S 3.2e9
 
@@ -21,6 +20,12 @@ static void guest_free(struct guest *guest)
     free(guest);
 }
 
+static void forget(struct guest **guests, struct guest *guest)
+{
+    HASH_DEL(*guests, guest); /* NOLINT(clang-analyzer-unix.Malloc): uthash's links confuse it */
+    guest_free(guest);
+}
+
 static struct guest *add(struct access *access, const char *key, const char *name,
                          enum wire_role role)
 {
@@ -29,6 +34,10 @@ static struct guest *add(struct access *access, const char *key, const char *nam
         guest_free(guest);
         return NULL;
     }
+    struct guest *former;
+    HASH_FIND_STR(access->former, key, former);
+    if (former)
+        forget(&access->former, former);
     snprintf(guest->key, sizeof guest->key, "%s", key);
     guest->role = role;
     ipp_date(guest->invited);
@@ -43,11 +52,26 @@ struct guest *access_add_owner(struct access *access, const char *key)
                : NULL;
 }
 
+static bool has_expired(const struct guest *guest)
+{
+    return guest->expires_ms && guest->expires_ms <= ipp_now_ms();
+}
+
 struct guest *access_find(struct access *access, const char *key)
 {
     struct guest *guest;
     HASH_FIND_STR(access->guests, key, guest);
-    return guest && guest->expires_ms && guest->expires_ms <= ipp_now_ms() ? NULL : guest;
+    return guest && !has_expired(guest) ? guest : NULL;
+}
+
+const struct guest *access_find_former(struct access *access, const char *key,
+                                       enum audit_reason *why)
+{
+    struct guest *expired, *revoked;
+    HASH_FIND_STR(access->guests, key, expired);
+    HASH_FIND_STR(access->former, key, revoked);
+    *why = expired ? AUDIT_EXPIRED : revoked ? AUDIT_REVOKED : AUDIT_UNKNOWN;
+    return expired ? expired : revoked;
 }
 
 static struct guest *find_name(struct access *access, const char *name)
@@ -60,12 +84,10 @@ static struct guest *find_name(struct access *access, const char *name)
 
 void access_clear(struct access *access)
 {
-    struct guest *guest = access->guests, *next;
-    HASH_CLEAR(hh, access->guests);
-    for (; guest; guest = next) {
-        next = guest->hh.next;
-        guest_free(guest);
-    }
+    while (access->guests)
+        forget(&access->guests, access->guests);
+    while (access->former)
+        forget(&access->former, access->former);
 }
 
 /* ---- ZAP ---- */
@@ -83,19 +105,38 @@ enum {
     ZAP_FRAMES
 };
 
-static struct guest *zap_guest(struct bridge *b, const ipp_frames_t *asked)
+/* "" when it shows none. */
+static void zap_key(const ipp_frames_t *asked, char key[WIRE_Z85_LEN + 1])
 {
-    char key[WIRE_Z85_LEN + 1];
     if (asked->count != ZAP_FRAMES || !ipp_frame_equals(asked->at[ZAP_MECHANISM], "CURVE", 5) ||
-        ipp_frame_size(asked->at[ZAP_CREDENTIALS]) != 32 ||
-        !zmq_z85_encode(key, ipp_frame_data(asked->at[ZAP_CREDENTIALS]), 32))
-        return NULL;
-    return access_find(&b->access, key);
+        ipp_frame_size(asked->at[ZAP_CREDENTIALS]) != 32)
+        key[0] = '\0';
+    else
+        zmq_z85_encode(key, ipp_frame_data(asked->at[ZAP_CREDENTIALS]), 32);
+}
+
+/* Notes who was let in from where, or not. */
+static void zap_note(struct bridge *b, const ipp_frames_t *asked, struct guest *guest,
+                     const char *key)
+{
+    enum audit_reason why;
+    char address[ADDRESS_LEN];
+    snprintf(address, sizeof address, "%.*s", (int)ipp_frame_size(asked->at[ZAP_ADDRESS]),
+             (char *)ipp_frame_data(asked->at[ZAP_ADDRESS]));
+    if (guest) {
+        ipp_date(guest->last_seen);
+        memcpy(guest->address, address, sizeof address);
+    } else {
+        const struct guest *former = access_find_former(&b->access, key, &why);
+        audit_refused(b, address, former, why);
+    }
 }
 
 static void zap_answer(struct bridge *b, const ipp_frames_t *asked)
 {
-    struct guest *guest = zap_guest(b, asked);
+    char key[WIRE_Z85_LEN + 1] = "";
+    zap_key(asked, key);
+    struct guest *guest = access_find(&b->access, key);
     const char *code = guest ? "200" : "400", *user = guest ? guest->key : "";
     ipp_frames_t answer = { 0 };
     int bad = 0;
@@ -108,14 +149,7 @@ static void zap_answer(struct bridge *b, const ipp_frames_t *asked)
     if (bad || sockets_send(b->sockets, SOCKET_ZAP, &answer) < 0)
         ipp_log(IPP_LOG_ERROR, "a client's key cannot be judged: %s", strerror(errno));
     ipp_frames_clear(&answer);
-    if (guest)
-        ipp_date(guest->last_seen);
-    else {
-        ipp_log(IPP_LOG_WARNING, "a client from %.*s was refused: its key is not known here",
-                (int)ipp_frame_size(asked->at[ZAP_ADDRESS]),
-                (char *)ipp_frame_data(asked->at[ZAP_ADDRESS]));
-        feed_event(b, "refused", false, json_pack("{s:s}", "reason", "unknown key"));
-    }
+    zap_note(b, asked, guest, key);
 }
 
 void access_answer_zap(struct bridge *b)
@@ -130,10 +164,21 @@ void access_answer_zap(struct bridge *b)
 
 /* ---- invitations ---- */
 
-static const char *name_of(struct bridge *b, const struct origin *from)
+/* Lines of logs and of tables: a name is no place for control characters. */
+static bool is_name(const char *name)
 {
-    const struct guest *guest = access_find(&b->access, from->session->key);
-    return guest ? guest->name : "?";
+    size_t length = strlen(name);
+    for (const char *c = name; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return false;
+    return length > 0 && length <= GUEST_NAME_MAX;
+}
+
+static bool is_taken(struct access *access, const char *key)
+{
+    struct guest *guest;
+    HASH_FIND_STR(access->guests, key, guest);
+    return guest;
 }
 
 /* What the request says, checked; NULL with a text. */
@@ -146,8 +191,8 @@ static struct guest *read_invitation(struct bridge *b, const json_t *content, ip
     double expires_s = json_number_value(expires);
     unsigned char raw[32];
     struct guest *guest = NULL;
-    if (name[0] == '\0' || strlen(name) > NAME_MAX_BYTES)
-        ipp_err(err, EINVAL, "name: not a string of 1 to %d bytes", NAME_MAX_BYTES);
+    if (!is_name(name))
+        ipp_err(err, EINVAL, "name: not a line of 1 to %d bytes", GUEST_NAME_MAX);
     else if (role != WIRE_ROLE_OBSERVER && role != WIRE_ROLE_OPERATOR)
         ipp_err(err, EINVAL, "role: not \"observer\" or \"operator\"");
     else if (strlen(key) != WIRE_Z85_LEN || !zmq_z85_decode(raw, key))
@@ -156,8 +201,8 @@ static struct guest *read_invitation(struct bridge *b, const json_t *content, ip
         ipp_err(err, EINVAL, "expires: not a number of seconds");
     else if (find_name(&b->access, name))
         ipp_err(err, EEXIST, "%s is invited already: revoke that invitation first", name);
-    else if (access_find(&b->access, key))
-        ipp_err(err, EEXIST, "this key is known already");
+    else if (is_taken(&b->access, key))
+        ipp_err(err, EEXIST, "this key is known already, if only as one that has expired");
     else if (HASH_COUNT(b->access.guests) >= GUESTS_MAX)
         ipp_err(err, ENOSPC, "%d invitations are the most there can be", GUESTS_MAX);
     else if (!(guest = add(&b->access, key, name, (enum wire_role)role)))
@@ -192,11 +237,7 @@ void access_invite(struct bridge *b, const struct origin *from, const wire_msg_t
                          s->server_key, "port", s->port, "interface", b->connection.interface,
                          "location", b->connection.location, "expires",
                          guest->expires[0] ? guest->expires : NULL));
-    ipp_log(IPP_LOG_INFO, "%s invited %s as %s", name_of(b, from), guest->name,
-            wire_role_name(guest->role));
-    feed_event(b, "invited", false,
-               json_pack("{s:s, s:s, s:s}", "name", guest->name, "role",
-                         wire_role_name(guest->role), "by", name_of(b, from)));
+    audit_invited(b, from, guest);
     json_decref(content);
 }
 
@@ -215,6 +256,15 @@ static void end_sessions(struct bridge *b, const char *key)
     }
 }
 
+/* Who it was is kept: so it can be said who is refused. */
+static void end_invitation(struct access *access, struct guest *guest)
+{
+    HASH_DEL(access->guests, guest);
+    HASH_ADD_STR(access->former, key, guest);
+    if (HASH_COUNT(access->former) > GUESTS_MAX)
+        forget(&access->former, access->former);
+}
+
 void access_revoke(struct bridge *b, const struct origin *from, const wire_msg_t *msg)
 {
     json_t *content = wire_json_read(msg->content, NULL);
@@ -224,13 +274,10 @@ void access_revoke(struct bridge *b, const struct origin *from, const wire_msg_t
         answer_error(b, from, msg, "revoke_reply", "KeyError", "nobody called '%.100s' is invited",
                      name);
     else {
-        HASH_DEL(b->access.guests, guest);
+        end_invitation(&b->access, guest);
         end_sessions(b, guest->key);
-        ipp_log(IPP_LOG_INFO, "%s revoked the invitation of %s", name_of(b, from), guest->name);
-        feed_event(b, "revoked", false,
-                   json_pack("{s:s, s:s}", "name", guest->name, "by", name_of(b, from)));
+        audit_revoked(b, from, guest);
         answer_own(b, from, msg, "revoke_reply", json_pack("{s:s}", "status", "ok"));
-        guest_free(guest);
     }
     json_decref(content);
 }
@@ -248,12 +295,12 @@ void access_list(struct bridge *b, const struct origin *from, const wire_msg_t *
     json_t *list = json_array();
     for (const struct guest *g = b->access.guests; g; g = g->hh.next)
         if (g->role != WIRE_ROLE_OWNER)
-            json_array_append_new(
-                list, json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:i, s:b}", "name", g->name, "role",
-                                wire_role_name(g->role), "invited", g->invited, "expires",
-                                g->expires[0] ? g->expires : NULL, "last_seen",
-                                g->last_seen[0] ? g->last_seen : NULL, "attached", attached(b, g),
-                                "expired", g->expires_ms && g->expires_ms <= ipp_now_ms()));
+            json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:i, s:b}", "name",
+                                                  g->name, "role", wire_role_name(g->role),
+                                                  "invited", g->invited, "expires",
+                                                  g->expires[0] ? g->expires : NULL, "last_seen",
+                                                  g->last_seen[0] ? g->last_seen : NULL, "attached",
+                                                  attached(b, g), "expired", has_expired(g)));
     answer_own(b, from, msg, "invitations_reply",
                json_pack("{s:s, s:o}", "status", "ok", "invitations", list));
 }

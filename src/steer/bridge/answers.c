@@ -156,6 +156,7 @@ static void answer_together(struct bridge *b, struct pending *p)
 static void part_done(struct bridge *b, struct pending *p, struct part *part)
 {
     part->answered = true;
+    b->awaited--;
     if (--p->waiting > 0)
         return;
     if (answers_together(p))
@@ -186,9 +187,7 @@ static ipp_frame_t *part_parent(struct bridge *b, const struct pending *p, const
 {
     if (!(p->flags & LINK_BROADCAST) || (p->flags & LINK_COALESCING))
         return ipp_frame_ref(p->header);
-    json_t *header = wire_json_read(p->header, NULL);
-    wire_copy_rename(header, b->engines[part->engine].uuid);
-    return wire_json_frame_new(header);
+    return wire_copy_header(p->header, p->id_end, b->engines[part->engine].uuid);
 }
 
 static json_t *part_metadata(struct bridge *b, const struct pending *p, const struct part *part,

@@ -11,6 +11,7 @@
 #include "steer/bridge/bridge_private.h"
 
 #define SESSIONS_MAX 1000
+#define CLIENT_MAX 200 /* bytes */
 
 void attach_refuse(struct bridge *b, int socket, ipp_frame_t *peer, const char *ename,
                    const char *text)
@@ -43,11 +44,24 @@ static void welcome(struct bridge *b, struct session *s, const struct guest *gue
         session_say(b, s->socket, s->peer, session_may_acknowledge(s), WIRE_HEAD_LAST, &frames);
 }
 
+/* A text of a peer's as a short line, for logs, events and terminals. NULL: ENOMEM. */
+static char *short_line(const char *text)
+{
+    size_t size = strnlen(text, CLIENT_MAX);
+    while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
+        size--; /* no half of a character */
+    char *line = strndup(text, size);
+    for (char *c = line; c && *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    return line;
+}
+
 /* Strings of the attach_request that the session is known by. */
 static void describe(struct session *s, const wire_msg_t *msg, const json_t *content)
 {
     char *label = strdup(wire_json_string(msg->header_json, "session", ""));
-    char *client = strdup(wire_json_string(content, "client", "?"));
+    char *client = short_line(wire_json_string(content, "client", "?"));
     if (label) {
         free(s->label);
         s->label = label;
@@ -79,6 +93,7 @@ static struct session *open_session(struct bridge *b, const struct guest *guest,
     struct session *s = session_of_token(b, token);
     json_int_t received = json_integer_value(json_object_get(content, "received"));
     if (s && !same_guest(b, s, guest)) {
+        audit_refused(b, guest->address[0] ? guest->address : "local", guest, AUDIT_INTRUDER);
         *ename = "PermissionError";
         ipp_err(err, EACCES, "this session was opened with another key");
         return NULL;
@@ -109,16 +124,27 @@ static void attach(struct bridge *b, int socket, ipp_frame_t *peer, struct guest
         attach_refuse(b, socket, peer, s ? "MemoryError" : ename, s ? "no memory" : err.text);
         return;
     }
+    snprintf(s->address, sizeof s->address, "%s",
+             socket == SOCKET_LOCAL ? ACCESS_LOCAL : guest->address);
     describe(s, msg, content);
     welcome(b, s, guest, resumed, msg->header);
     session_resend(b, s);
     ipp_date(guest->last_seen);
-    ipp_log(IPP_LOG_INFO, "%s (%s) %s: %s", guest->name, wire_role_name(guest->role),
-            resumed ? "is back" : "is connected", s->client);
+    ipp_log(IPP_LOG_INFO, "%s (%s, %s) %s: %s", guest->name, wire_role_name(guest->role),
+            s->address, resumed ? "is back" : "is connected", s->client);
     if (!resumed)
         feed_event(b, "attached", false,
-                   json_pack("{s:s, s:s, s:s}", "name", guest->name, "role",
-                             wire_role_name(guest->role), "client", s->client));
+                   json_pack("{s:s, s:s, s:s, s:s}", "name", guest->name, "role",
+                             wire_role_name(guest->role), "client", s->client, "address",
+                             s->address));
+}
+
+static void refuse_former(struct bridge *b, int socket, ipp_frame_t *peer, const char *key)
+{
+    enum audit_reason why;
+    const struct guest *former = access_find_former(&b->access, key, &why);
+    audit_refused(b, former ? former->address : "", former, why);
+    attach_refuse(b, socket, peer, "PermissionError", "the invitation was revoked, or has expired");
 }
 
 void attach_message(struct bridge *b, int socket, ipp_frame_t *peer, const char *key,
@@ -135,8 +161,7 @@ void attach_message(struct bridge *b, int socket, ipp_frame_t *peer, const char 
     if (!content)
         attach_refuse(b, socket, peer, "ValueError", err.text);
     else if (!guest)
-        attach_refuse(b, socket, peer, "PermissionError",
-                      "the invitation was revoked, or has expired");
+        refuse_former(b, socket, peer, key);
     else if (json_integer_value(protocol) != WIRE_STEERING_PROTOCOL)
         attach_refuse(b, socket, peer, "ProtocolError", text);
     else if (b->phase != PHASE_SERVING)

@@ -3,8 +3,6 @@
 #include "steer/bridge/bridge.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,35 +15,32 @@
 /* What is still to be sent to clients when the bridge ends has this long. */
 #define LINGER_MS 300
 
-/* Large messages come and go in bursts, and fresh memory costs more than copying: what they used is
- * kept for so long after the last one, then given back. */
-#define KEEP_MEMORY_MS 5000
-#define KEEP_BYTES ((size_t)16 << 20)
-
-static void keep_memory(void)
-{
-    mallopt(M_ARENA_MAX, 1);
-    mallopt(M_MMAP_MAX, 0);
-    mallopt(M_TRIM_THRESHOLD, INT_MAX);
-    ipp_frame_use_heap();
-}
-
-/* Gives back what nobody has used for a while, a message that broke off half-way too. Returns ms
- * until the next look. */
-static int memory_tick(struct bridge *b)
-{
-    int64_t now = ipp_now_ms();
-    if (now < b->memory_look_ms)
-        return (int)(b->memory_look_ms - now);
-    b->memory_look_ms = now + KEEP_MEMORY_MS;
-    if (now - b->last_bulk_ms >= KEEP_MEMORY_MS && mallinfo2().fordblks >= KEEP_BYTES)
-        malloc_trim(0);
-    return KEEP_MEMORY_MS;
-}
+/* Where one large message comes, others follow. */
+#define BULK_LASTS_MS 100
 
 static int sooner(int a, int b)
 {
     return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
+/* Engines that need their cores now: those that owe an answer, or may be taking in a large value.
+ */
+static int engines_at_work(const struct bridge *b)
+{
+    bool bulk = ipp_now_ms() - b->last_bulk_ms < BULK_LASTS_MS;
+    return bulk || b->awaited > (size_t)b->engines_alive ? b->engines_alive : (int)b->awaited;
+}
+
+static unsigned wait_for_input(struct bridge *b, int timeout_ms)
+{
+    int at_work = engines_at_work(b);
+    if (timeout_ms == 0)
+        return sockets_poll(b->sockets, link_fd(b->link), timeout_ms, 0);
+    int64_t began = ipp_now_ns();
+    unsigned ready =
+        sockets_poll(b->sockets, link_fd(b->link), timeout_ms, busy_poll_limit(&b->busy, at_work));
+    busy_poll_waited(&b->busy, ipp_now_ns() - began);
+    return ready;
 }
 
 static void serve(struct bridge *b, bool (*stop_asked)(void))
@@ -61,7 +56,7 @@ static void serve(struct bridge *b, bool (*stop_asked)(void))
         if (link_progress(b->link))
             timeout = 0;
         timeout = sooner(timeout, link_timeout(b->link));
-        route_messages(b, sockets_poll(b->sockets, link_fd(b->link), timeout));
+        route_messages(b, wait_for_input(b, timeout));
     }
 }
 
@@ -70,20 +65,25 @@ static void answer_latecomers(struct bridge *b)
 {
     int64_t deadline_ms = ipp_now_ms() + LINGER_MS;
     unsigned ready;
-    while ((ready = sockets_poll(b->sockets, link_fd(b->link), 0)) && ipp_now_ms() < deadline_ms)
+    while ((ready = sockets_poll(b->sockets, link_fd(b->link), 0, 0)) && ipp_now_ms() < deadline_ms)
         route_messages(b, ready);
 }
 
 static int open_bridge(struct bridge *b, ipp_err_t *err)
 {
     const ipp_options_t *o = b->options;
-    wire_uuid(b->uuid);
+    char session[37];
+    wire_uuid(session);
     wire_key_generate(b->key);
+    b->headers = wire_headers_create(session);
+    b->nothing = wire_json_frame_new(json_object());
+    b->idle = wire_json_frame_new(json_pack("{s:s}", "execution_state", "idle"));
     b->signer = wire_signer_create(b->key, SIGNATURES_KEPT);
     b->unsigned_signer = wire_signer_create("", 0);
     b->stopped = calloc((size_t)link_size(b->link), sizeof *b->stopped);
     b->early = early_create(EARLY_ABORTS_KEPT);
-    if (!b->signer || !b->unsigned_signer || !b->stopped || !b->early || engines_create(b) < 0)
+    if (!b->headers || !b->nothing || !b->idle || !b->signer || !b->unsigned_signer ||
+        !b->stopped || !b->early || engines_create(b) < 0)
         return ipp_err(err, errno, "the bridge cannot start: %s", strerror(errno));
     b->connection_path = o->connection_file ? strdup(o->connection_file)
                                             : wire_connection_path(o->profile, o->cluster_id, err);
@@ -108,13 +108,15 @@ static void close_bridge(struct bridge *b)
     sessions_end_all(b);
     sockets_close(b->sockets, LINGER_MS);
     access_clear(&b->access);
-    for (int i = 0; i < EVENTS_KEPT; i++)
-        json_decref(b->events[i]);
+    feed_clear(b);
     engines_destroy(b);
     early_destroy(b->early);
     wire_signer_destroy(b->signer);
     wire_signer_destroy(b->unsigned_signer);
     wire_connection_clear(&b->connection);
+    wire_headers_destroy(b->headers);
+    ipp_frame_unref(b->nothing);
+    ipp_frame_unref(b->idle);
     free(b->connection_path);
     free(b->stopped);
 }
@@ -129,12 +131,13 @@ static void stop_without_serving(struct bridge *b)
     }
 }
 
-bool bridge_run(link_t *link, const ipp_options_t *options, bool (*stop_asked)(void),
+bool bridge_run(link_t *link, const ipp_options_t *options, bool own_core, bool (*stop_asked)(void),
                 int *exit_code)
 {
     struct bridge b = { .link = link, .options = options };
     ipp_err_t err = { "" };
-    keep_memory();
+    memory_start(&b);
+    busy_poll_init(&b.busy, own_core);
     ranks_set_handlers(&b);
     int opened = open_bridge(&b, &err);
     if (!b.stopped)

@@ -6,9 +6,9 @@
 #include "ippmpi.h"
 #include "link/link.h"
 
-/* Serves clients until the job ends; *exit_code gets the process's. Returns true to finalise MPI.
- */
-bool bridge_run(link_t *link, const ipp_options_t *options, bool (*stop_asked)(void),
+/* Serves clients until the job ends; *exit_code gets the process's. `own_core`: this thread is
+ * bound to cores where no engine runs. Returns true to finalise MPI. */
+bool bridge_run(link_t *link, const ipp_options_t *options, bool own_core, bool (*stop_asked)(void),
                 int *exit_code);
 
 /* Tells whoever started the job, by NOTIFY_SOCKET (sd_notify), that it failed and why. */

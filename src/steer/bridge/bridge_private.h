@@ -8,13 +8,14 @@
 #include "link/link.h"
 #include "sched/sched.h"
 #include "steer/bridge/bridge.h"
+#include "steer/bridge/busy_poll.h"
 #include "steer/bridge/session.h"
 #include "steer/bridge/sockets.h"
 #include "wire/wire.h"
 
 #define BALANCER_RANK 1
 #define ANY_ENGINE (-1)
-/* A message of this size counts as bulk: see keep_memory in bridge.c. */
+/* A message of this size counts as bulk: see memory.c. */
 #define BULK_BYTES ((size_t)1 << 20)
 
 /* ---- engines ---- */
@@ -35,8 +36,16 @@ struct engine_entry {
     int64_t farewell_ms; /* when clients are told that it is gone; 0: never or done */
 };
 
-/* Events for those who subscribe later. */
+/* Events for those who subscribe later: so many of each sort, for what comes often, or what any
+ * stranger can bring about, must not push out the others. */
 #define EVENTS_KEPT 100
+enum event_sort { EVENTS_COMING_AND_GOING, EVENTS_REFUSED, EVENTS_OTHER, EVENT_SORTS };
+
+struct event_ring {
+    json_t *at[EVENTS_KEPT]; /* [count % EVENTS_KEPT] is the oldest */
+    uint64_t order[EVENTS_KEPT];
+    uint64_t count;
+};
 
 /* ---- requests under way ---- */
 
@@ -64,6 +73,7 @@ struct pending {
     struct origin from; /* owns its frame */
     const struct wire_op_info *op;
     ipp_frame_t *header, *metadata;
+    size_t id_end;  /* of a broadcast that is answered one by one: see wire_copies_header */
     uint16_t flags; /* enum link_flags */
     struct part *parts;
     size_t part_count, waiting;
@@ -85,7 +95,8 @@ struct bridge {
     enum bridge_phase phase;
     sockets_t *sockets;
     wire_signer_t *signer, *unsigned_signer;
-    char uuid[37]; /* session of what the bridge says itself */
+    wire_headers_t *headers;     /* of what the bridge says itself */
+    ipp_frame_t *nothing, *idle; /* {}, and the content of `status: idle` */
     char key[49];
     char *connection_path;
     wire_connection_t connection;
@@ -101,6 +112,8 @@ struct bridge {
     struct pending *pending; /* by number */
     struct pending *by_msg_id;
     uint64_t last_number;
+    size_t awaited; /* parts of them that are not answered */
+    struct busy_poll busy;
     struct queue_query *queries;
     struct newcomer *newcomers; /* gate.c */
     int newcomers_subscribed;   /* subscriptions since somebody was waited for */
@@ -108,13 +121,14 @@ struct bridge {
 
     struct access access;
     struct session *sessions, *sessions_by_peer;
-    json_t *events[EVENTS_KEPT]; /* a ring; [event_count % EVENTS_KEPT] is the oldest */
+    struct event_ring events[EVENT_SORTS];
     uint64_t event_count;
 
-    int64_t last_work_ms;   /* for --idle-timeout */
-    int64_t last_bulk_ms;   /* when a large message came */
-    int64_t memory_look_ms; /* when unused memory is looked for next */
-    int64_t empty_since_ms; /* the last engine was shut down; 0: there are some */
+    int64_t last_work_ms;                /* for --idle-timeout */
+    int64_t last_bulk_ms;                /* when a large message came */
+    int64_t memory_look_ms;              /* when unused memory is looked for next */
+    size_t unused_at_first, unused_left; /* memory.c: at the start, and after giving back */
+    int64_t empty_since_ms;              /* the last engine was shut down; 0: there are some */
     int64_t stop_deadline_ms;
     int stopped_count;
     bool *stopped; /* by rank */
@@ -122,6 +136,11 @@ struct bridge {
     uint64_t dropped; /* messages from clients that were no messages */
     _Atomic int64_t dropped_logged_ms;
 };
+
+/* ---- memory.c ---- */
+void memory_start(struct bridge *b);
+/* Gives back what nobody has used for a while; returns ms until the next look. */
+int memory_tick(struct bridge *b);
 
 /* ---- requests.c ---- */
 struct pending *pending_new(struct bridge *b, const wire_msg_t *msg, const struct origin *from,

@@ -9,9 +9,17 @@
 
 /* ---- abort ---- */
 
-static void send_abort(struct bridge *b, int engine, uint64_t number)
+/* What an abort_request asks for. */
+struct abort_wish {
+    json_t *ids;    /* a list; empty or NULL: all that waits */
+    uint16_t flags; /* LINK_INTERRUPT: what runs already too */
+};
+
+static void send_abort(struct bridge *b, const struct abort_wish *wish, int engine, uint64_t number)
 {
-    struct link_envelope envelope = { .kind = LINK_ABORT, .engine = engine, .request = number };
+    struct link_envelope envelope = {
+        .kind = LINK_ABORT, .flags = wish->flags, .engine = engine, .request = number
+    };
     int rank = engine == ANY_ENGINE ? BALANCER_RANK : engine + IPP_SERVICE_RANKS;
     /* On the data lane, behind the request: one that is still on its way must not escape. */
     link_send(b->link, rank, LINK_DATA, &envelope, NULL);
@@ -37,9 +45,10 @@ static struct pending *find_original(struct bridge *b, const char *msg_id, size_
     return p;
 }
 
-/* Takes a request off the queue of `target`, or off the balancer's. One that is not known may still
- * come. */
-static void abort_one(struct bridge *b, const char *msg_id, const struct engine_entry *target)
+/* Takes a request off the queue of `target`, or, for the `first` of the targets, off the
+ * balancer's. One that is not known may still come. */
+static void abort_one(struct bridge *b, const struct abort_wish *wish, const char *msg_id,
+                      const struct engine_entry *target, bool first)
 {
     size_t original = 0;
     struct pending *p = pending_find_id(b, msg_id);
@@ -52,14 +61,13 @@ static void abort_one(struct bridge *b, const char *msg_id, const struct engine_
         early_add(b->early, msg_id, target->id);
     for (size_t i = 0; p && i < p->part_count; i++) {
         int engine = p->parts[i].engine;
-        if (!p->parts[i].answered && (engine == ANY_ENGINE || engine == target->id))
-            send_abort(b, engine, p->number);
+        if (!p->parts[i].answered && (engine == ANY_ENGINE ? first : engine == target->id))
+            send_abort(b, wish, engine, p->number);
     }
 }
 
-/* The ids that content names, as a list; empty, or NULL, for all that waits. -1: it is no content.
- */
-static int read_ids(const wire_msg_t *msg, json_t **ids, ipp_err_t *err)
+/* -1: it is no content. */
+static int read_wish(const wire_msg_t *msg, struct abort_wish *wish, ipp_err_t *err)
 {
     ipp_err_t why = { "" };
     json_t *content = wire_json_read(msg->content, &why);
@@ -68,7 +76,9 @@ static int read_ids(const wire_msg_t *msg, json_t **ids, ipp_err_t *err)
     json_t *named = json_object_get(content, "msg_ids");
     bool good = !named || json_is_null(named) || json_is_string(named) || json_is_array(named);
     if (good)
-        *ids = json_is_string(named) ? json_pack("[O]", named) : json_incref(named);
+        wish->ids = json_is_string(named) ? json_pack("[O]", named) : json_incref(named);
+    if (json_is_true(json_object_get(content, "interrupt")))
+        wish->flags = LINK_INTERRUPT;
     json_decref(content);
     return good ? 0 : ipp_err(err, EBADMSG, "msg_ids: not a list of msg_ids");
 }
@@ -76,20 +86,21 @@ static int read_ids(const wire_msg_t *msg, json_t **ids, ipp_err_t *err)
 int control_abort(struct bridge *b, const wire_msg_t *msg, const int *engines, size_t count,
                   ipp_err_t *err)
 {
-    json_t *ids = NULL, *item;
+    struct abort_wish wish = { 0 };
+    json_t *item;
     size_t i;
-    if (read_ids(msg, &ids, err) < 0)
+    if (read_wish(msg, &wish, err) < 0)
         return -1;
     for (size_t e = 0; e < count; e++) {
-        json_array_foreach(ids, i, item)
+        json_array_foreach(wish.ids, i, item)
         {
             if (json_is_string(item))
-                abort_one(b, json_string_value(item), &b->engines[engines[e]]);
+                abort_one(b, &wish, json_string_value(item), &b->engines[engines[e]], e == 0);
         }
-        if (json_array_size(ids) == 0)
-            send_abort(b, engines[e], 0);
+        if (json_array_size(wish.ids) == 0)
+            send_abort(b, &wish, engines[e], 0);
     }
-    json_decref(ids);
+    json_decref(wish.ids);
     return 0;
 }
 

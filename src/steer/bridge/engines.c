@@ -93,10 +93,26 @@ static void fail_parts_of(struct bridge *b, const struct engine_entry *engine)
             if (p->parts[i].engine != engine->id || p->parts[i].answered)
                 continue;
             answer_part_error(b, p, &p->parts[i], "EngineError",
-                              "Engine %d %s while running task %s", engine->id, engine_fate(engine),
-                              p->msg_id);
+                              "engine %d %s while it had this request", engine->id,
+                              engine_fate(engine));
             break; /* an engine has one part; the entry may be gone now */
         }
+    }
+}
+
+/* With the last engine go the tasks, wherever they are: what the balancer says of them would come
+ * behind the end of the cluster. */
+static void fail_tasks(struct bridge *b, const struct engine_entry *engine)
+{
+    struct pending *p, *next;
+    HASH_ITER(hh, b->pending, p, next)
+    {
+        if (p->parts[0].engine != ANY_ENGINE)
+            continue;
+        p->parts[0].engine = engine->id;
+        answer_part_error(b, p, &p->parts[0], "EngineError",
+                          "engine %d, the last one, %s before this task was done", engine->id,
+                          engine_fate(engine));
     }
 }
 
@@ -108,6 +124,8 @@ void engine_gone(struct bridge *b, int id, enum engine_state state)
     engine->state = state;
     b->engines_alive--;
     fail_parts_of(b, engine);
+    if (state == ENGINE_LOST && b->engines_alive == 0)
+        fail_tasks(b, engine);
     feed_event(b, state == ENGINE_LOST ? "engine_lost" : "engine_retired", true,
                json_pack("{s:i}", "id", id));
     engine->farewell_ms = ipp_now_ms() + FAREWELL_AFTER_MS;

@@ -38,10 +38,17 @@ static void tell(struct bridge *b, struct session *s, const json_t *event)
     ipp_frame_unref(topic);
 }
 
+static enum event_sort sort_of(const char *event)
+{
+    if (strcmp(event, "attached") == 0 || strcmp(event, "detached") == 0)
+        return EVENTS_COMING_AND_GOING;
+    return strcmp(event, "refused") == 0 || strcmp(event, "denied") == 0 ? EVENTS_REFUSED
+                                                                         : EVENTS_OTHER;
+}
+
 void feed_event(struct bridge *b, const char *event, bool to_all, json_t *details)
 {
     char date[IPP_DATE_LEN];
-    json_t **slot = &b->events[b->event_count % EVENTS_KEPT];
     json_object_set_new(details, "event", json_string(event));
     json_object_set_new(details, "time", json_string(ipp_date(date)));
     if (!details)
@@ -49,14 +56,41 @@ void feed_event(struct bridge *b, const char *event, bool to_all, json_t *detail
     for (struct session *s = b->sessions; s; s = s->hh.next)
         if (to_all || s->events)
             tell(b, s, details);
-    json_decref(*slot);
-    *slot = details;
-    b->event_count++;
+    struct event_ring *ring = &b->events[sort_of(event)];
+    uint64_t slot = ring->count++ % EVENTS_KEPT;
+    json_decref(ring->at[slot]);
+    ring->at[slot] = details;
+    ring->order[slot] = b->event_count++;
+}
+
+/* The ring whose event after the first next[ring] comes first; NULL: there is none. */
+static struct event_ring *earliest(struct bridge *b, const uint64_t next[EVENT_SORTS])
+{
+    struct event_ring *found = NULL;
+    uint64_t lowest = UINT64_MAX;
+    for (int i = 0; i < EVENT_SORTS; i++) {
+        struct event_ring *ring = &b->events[i];
+        if (next[i] < ring->count && ring->order[next[i] % EVENTS_KEPT] < lowest) {
+            lowest = ring->order[next[i] % EVENTS_KEPT];
+            found = ring;
+        }
+    }
+    return found;
 }
 
 void feed_replay(struct bridge *b, struct session *s)
 {
-    uint64_t first = b->event_count > EVENTS_KEPT ? b->event_count - EVENTS_KEPT : 0;
-    for (uint64_t i = first; i < b->event_count; i++)
-        tell(b, s, b->events[i % EVENTS_KEPT]);
+    uint64_t next[EVENT_SORTS];
+    struct event_ring *ring;
+    for (int i = 0; i < EVENT_SORTS; i++)
+        next[i] = b->events[i].count > EVENTS_KEPT ? b->events[i].count - EVENTS_KEPT : 0;
+    while ((ring = earliest(b, next)))
+        tell(b, s, ring->at[next[ring - b->events]++ % EVENTS_KEPT]);
+}
+
+void feed_clear(struct bridge *b)
+{
+    for (int i = 0; i < EVENT_SORTS; i++)
+        for (int k = 0; k < EVENTS_KEPT; k++)
+            json_decref(b->events[i].at[k]);
 }

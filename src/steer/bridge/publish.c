@@ -30,19 +30,26 @@ void send_signed(struct bridge *b, enum wire_channel channel, ipp_frame_t *first
     ipp_frames_clear(frames);
 }
 
-bool compose(struct bridge *b, ipp_frames_t *frames, const char *msg_type, ipp_frame_t *parent,
-             json_t *metadata, json_t *content)
+/* Takes metadata and content; NULL is one that could not be made. */
+static bool compose_of(struct bridge *b, ipp_frames_t *frames, const char *msg_type,
+                       ipp_frame_t *parent, ipp_frame_t *metadata, ipp_frame_t *content)
 {
-    int bad = ipp_frames_push(frames, wire_header_frame(msg_type, b->uuid));
-    bad |= parent ? ipp_frames_push(frames, ipp_frame_ref(parent))
-                  : ipp_frames_push_copy(frames, "{}", 2);
-    bad |= ipp_frames_push(frames, wire_json_frame_new(metadata));
-    bad |= ipp_frames_push(frames, wire_json_frame_new(content));
+    int bad = ipp_frames_push(frames, wire_headers_next(b->headers, msg_type));
+    bad |= ipp_frames_push(frames, ipp_frame_ref(parent ? parent : b->nothing));
+    bad |= ipp_frames_push(frames, metadata);
+    bad |= ipp_frames_push(frames, content);
     if (!bad)
         return true;
     ipp_log(IPP_LOG_ERROR, "a %s cannot be made: %s", msg_type, strerror(errno));
     ipp_frames_clear(frames);
     return false;
+}
+
+bool compose(struct bridge *b, ipp_frames_t *frames, const char *msg_type, ipp_frame_t *parent,
+             json_t *metadata, json_t *content)
+{
+    return compose_of(b, frames, msg_type, parent, wire_json_frame_new(metadata),
+                      wire_json_frame_new(content));
 }
 
 static void send_published(struct bridge *b, enum wire_channel channel, ipp_frame_t *topic,
@@ -54,20 +61,27 @@ static void send_published(struct bridge *b, enum wire_channel channel, ipp_fram
         send_signed(b, channel, topic, frames);
 }
 
-void publish(struct bridge *b, enum wire_channel channel, const char *topic, const char *msg_type,
-             ipp_frame_t *parent, json_t *content)
+/* Takes content. */
+static void publish_of(struct bridge *b, enum wire_channel channel, const char *topic,
+                       const char *msg_type, ipp_frame_t *parent, ipp_frame_t *content)
 {
     ipp_frames_t frames = { 0 };
     ipp_frame_t *topic_frame = ipp_frame_copy(topic, strlen(topic));
-    if (compose(b, &frames, msg_type, parent, json_object(), content) && topic_frame)
+    if (compose_of(b, &frames, msg_type, parent, ipp_frame_ref(b->nothing), content) && topic_frame)
         send_published(b, channel, topic_frame, &frames);
     ipp_frames_clear(&frames);
     ipp_frame_unref(topic_frame);
+}
+
+void publish(struct bridge *b, enum wire_channel channel, const char *topic, const char *msg_type,
+             ipp_frame_t *parent, json_t *content)
+{
+    publish_of(b, channel, topic, msg_type, parent, wire_json_frame_new(content));
 }
 
 void publish_idle(struct bridge *b, int engine, ipp_frame_t *parent)
 {
     char topic[64];
     snprintf(topic, sizeof topic, "engine.%d.status", engine);
-    publish(b, WIRE_IOPUB, topic, "status", parent, json_pack("{s:s}", "execution_state", "idle"));
+    publish_of(b, WIRE_IOPUB, topic, "status", parent, ipp_frame_ref(b->idle));
 }

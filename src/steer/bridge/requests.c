@@ -25,6 +25,7 @@ struct pending *pending_new(struct bridge *b, const wire_msg_t *msg, const struc
     p->part_count = p->waiting = count;
     for (size_t i = 0; i < count; i++)
         p->parts[i].engine = engines[i];
+    b->awaited += count;
     HASH_ADD(hh, b->pending, number, sizeof p->number, p);
     HASH_ADD_KEYPTR(hh_id, b->by_msg_id, p->msg_id, strlen(p->msg_id), p);
     return p;
@@ -56,6 +57,7 @@ void pending_free(struct bridge *b, struct pending *p)
 {
     HASH_DELETE(hh, b->pending, p);
     HASH_DELETE(hh_id, b->by_msg_id, p);
+    b->awaited -= p->waiting;
     for (size_t i = 0; i < p->part_count; i++)
         ipp_frames_clear(&p->parts[i].answer);
     ipp_frame_unref(p->from.client);

@@ -45,6 +45,7 @@ static void refuse_role(struct bridge *b, const struct origin *from, const wire_
     const struct guest *guest = access_find(&b->access, from->session->key);
     if (from->channel == WIRE_CHUNK)
         return; /* the request behind it is refused */
+    audit_denied(b, from->session, op);
     if (guest)
         answer_error(b, from, msg, op->reply, "PermissionError",
                      "%s: %s may not do this (%s), it takes an %s", op->request,

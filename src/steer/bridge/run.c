@@ -217,9 +217,9 @@ void run_dropped(struct bridge *b, const struct link_message *msg)
                           "no engine that may run task %s is alive", p->msg_id);
         break;
     case SCHED_DROP_ENGINE_LOST:
-        answer_part_error(b, p, part, "EngineError", "Engine %d %s while running task %s",
-                          msg->envelope.engine, engine_fate(&b->engines[msg->envelope.engine]),
-                          p->msg_id);
+        part->engine = msg->envelope.engine; /* the answer is on its behalf */
+        answer_part_error(b, p, part, "EngineError", "engine %d %s while it had this task",
+                          part->engine, engine_fate(&b->engines[part->engine]));
         break;
     default:
         answer_part_error(b, p, part, "TaskRejectError", "task %s was refused: %.*s", p->msg_id,
@@ -264,9 +264,12 @@ static int broadcast_targets(struct bridge *b, const struct origin *from, const 
 void run_send_to_parts(struct bridge *b, struct pending *p, enum link_lane lane,
                        ipp_frames_t *frames)
 {
-    struct link_envelope envelope = {
-        .kind = LINK_REQUEST, .flags = p->flags, .engine = -1, .request = p->number, .op = p->op->op
-    };
+    struct link_envelope envelope = { .kind = LINK_REQUEST,
+                                      .flags = p->flags,
+                                      .engine = -1,
+                                      .request = p->number,
+                                      .value = (int32_t)p->id_end,
+                                      .op = p->op->op };
     int *ranks = malloc(p->part_count * sizeof *ranks);
     size_t count = 0;
     if (!ranks)
@@ -302,40 +305,49 @@ bool run_answer_for_absent(struct bridge *b, struct pending *p)
 }
 
 /* What engines are told: not the list of them all, which would make the work of each grow with
- * their number. */
-static int broadcast_frames(ipp_frames_t *frames, wire_msg_t *msg, json_t *metadata)
+ * their number, and, where each answers for itself, a header that it need not read. */
+static int prepare_broadcast(wire_msg_t *msg, json_t *metadata, bool coalescing, size_t *id_end)
 {
     json_object_del(metadata, "targets");
     ipp_frame_t *shorter = wire_json_frame(metadata);
-    if (!shorter)
+    ipp_frame_t *header =
+        coalescing ? ipp_frame_ref(msg->header) : wire_copies_header(msg->header_json, id_end);
+    if (!shorter || !header) {
+        ipp_frame_unref(shorter);
+        ipp_frame_unref(header);
         return -1;
+    }
     ipp_frame_unref(msg->metadata);
+    ipp_frame_unref(msg->header);
     msg->metadata = shorter;
-    return run_frames(frames, msg);
+    msg->header = header;
+    return 0;
 }
 
 static void run_on_many(struct bridge *b, const struct origin *from, wire_msg_t *msg,
                         json_t *metadata, const struct wire_op_info *op)
 {
     const json_t *targets = json_object_get(metadata, "targets");
+    bool coalescing = json_is_true(json_object_get(metadata, "is_coalescing"));
+    size_t id_end = 0;
     int *engines = malloc((json_array_size(targets) + 1) * sizeof *engines);
     int count = engines ? broadcast_targets(b, from, msg, op, targets, engines) : -1;
     if (count < 0) {
         free(engines);
         return;
     }
-    struct pending *p = pending_new(b, msg, from, op, engines, (size_t)count);
     ipp_frames_t frames = { 0 };
+    struct pending *p = NULL;
+    if (prepare_broadcast(msg, metadata, coalescing, &id_end) == 0 && run_frames(&frames, msg) == 0)
+        p = pending_new(b, msg, from, op, engines, (size_t)count);
     free(engines);
-    if (!p || broadcast_frames(&frames, msg, metadata) != 0) {
+    if (!p) {
         ipp_frames_clear(&frames);
-        if (p)
-            pending_free(b, p);
         refuse_memory(b, from, msg, op);
         return;
     }
-    bool coalescing = json_is_true(json_object_get(metadata, "is_coalescing"));
     p->flags = (uint16_t)(LINK_BROADCAST | (coalescing ? LINK_COALESCING : 0));
+    p->id_end = id_end;
     if (run_answer_for_absent(b, p))
         run_send_to_parts(b, p, LINK_DATA, &frames);
     ipp_frames_clear(&frames);

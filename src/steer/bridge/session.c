@@ -15,7 +15,7 @@
 #define METERED_BYTES ((size_t)16 << 10)
 /* Output for a client that has not acknowledged so much is dropped. */
 #define SLOW_BYTES ((size_t)64 << 20)
-/* How long, and how much, is kept for a client that is gone. */
+/* How long, where nobody says so, and how much is kept for a client that is gone. */
 #define AWAY_MS ((int64_t)3600 * 1000)
 #define AWAY_BYTES ((size_t)1 << 30)
 /* Only a message shows that a connection is gone: an idle one is sent one each so often. */
@@ -230,7 +230,8 @@ static void send_now(struct bridge *b, struct session *s, ipp_frames_t *frames)
     ipp_frames_clear(frames);
 }
 
-/* [channel head topic delimiter ...] of [header parent metadata content buffers...]. */
+/* The pack of [channel head topic delimiter ...] of [header parent metadata content buffers...],
+ * and the large buffers behind. */
 static int pack(struct bridge *b, ipp_frames_t *out, enum wire_channel channel,
                 const struct wire_head *head, ipp_frame_t *topic, const ipp_frames_t *frames)
 {
@@ -244,8 +245,9 @@ static int pack(struct bridge *b, ipp_frames_t *out, enum wire_channel channel,
     if (topic)
         bad |= ipp_frames_push(&msg.identities, ipp_frame_ref(topic));
     bad |= ipp_frames_share(&msg.buffers, frames, 4);
+    size_t first = out->count;
     if (!bad)
-        bad = wire_encode(out, &msg, b->unsigned_signer);
+        bad = wire_encode(out, &msg, b->unsigned_signer) || wire_pack(out, first);
     ipp_frames_clear(&msg.identities);
     ipp_frames_clear(&msg.buffers);
     return bad ? -1 : 0;
@@ -343,16 +345,28 @@ static void send_acknowledgement(struct bridge *b, struct session *s)
     const char *name = wire_channel_name(WIRE_ACK);
     ipp_frames_t out = { 0 };
     if (ipp_frames_push_copy(&out, name, strlen(name)) == 0 &&
-        ipp_frames_push(&out, wire_head_frame(&head)) == 0)
+        ipp_frames_push(&out, wire_head_frame(&head)) == 0 && wire_pack(&out, 0) == 0)
         send_now(b, s, &out);
     ipp_frames_clear(&out);
+}
+
+static int64_t away_ms(const struct bridge *b)
+{
+    int seconds = b->options->session_timeout_s;
+    return seconds > 0 ? (int64_t)seconds * 1000 : AWAY_MS;
+}
+
+/* Only a message shows that a client is gone. */
+static int64_t ping_ms(const struct bridge *b)
+{
+    return away_ms(b) < PING_MS ? away_ms(b) : PING_MS;
 }
 
 static void acknowledge_when_due(struct bridge *b, struct session *s, int64_t now)
 {
     bool owed = s->owed_messages >= WIRE_ACK_MESSAGES || s->owed_size >= WIRE_ACK_BYTES;
     if (s->peer &&
-        ((owed && session_may_acknowledge(s) > s->acknowledged) || now - s->said_ms >= PING_MS))
+        ((owed && session_may_acknowledge(s) > s->acknowledged) || now - s->said_ms >= ping_ms(b)))
         send_acknowledgement(b, s);
 }
 
@@ -360,11 +374,18 @@ static bool is_over(struct bridge *b, const struct session *s, int64_t now)
 {
     if (s->broken || !access_find(&b->access, s->key))
         return true;
-    return !s->peer && (now - s->detached_ms >= AWAY_MS || s->kept_size > AWAY_BYTES);
+    return !s->peer && (now - s->detached_ms >= away_ms(b) || s->kept_size > AWAY_BYTES);
 }
 
 static void end_over(struct bridge *b, struct session *s)
 {
+    enum audit_reason why;
+    const struct guest *guest = access_find(&b->access, s->key);
+    const char *reason = s->broken ? "no memory" : guest ? "gone" : "expired";
+    if (!guest)
+        guest = access_find_former(&b->access, s->key, &why);
+    feed_event(b, "detached", false,
+               json_pack("{s:s, s:s}", "name", guest ? guest->name : "?", "reason", reason));
     if (s->peer)
         attach_refuse(b, s->socket, s->peer, "PermissionError",
                       s->broken ? "the bridge has no memory for this session"

@@ -10,10 +10,15 @@
 
 struct bridge;
 struct origin;
+struct session;
 
 /* ---- access.c: keys and what they may ---- */
 
-/* Somebody who holds a key. */
+/* An IP address as text; ACCESS_LOCAL on the local socket. */
+#define ADDRESS_LEN 64
+#define GUEST_NAME_MAX 100 /* bytes */
+
+/* Somebody who holds a key, or has held it. */
 struct guest {
     UT_hash_handle hh; /* by key */
     char key[WIRE_Z85_LEN + 1];
@@ -22,10 +27,25 @@ struct guest {
     char invited[IPP_DATE_LEN], last_seen[IPP_DATE_LEN]; /* last_seen: "" for never */
     int64_t expires_ms;                                  /* of ipp_now_ms; 0: never */
     char expires[IPP_DATE_LEN];
+    char address[ADDRESS_LEN];        /* where the key was last used from; "" for nowhere */
+    int64_t denied_ms[WIRE_OP_COUNT]; /* of ipp_now_ms, when it was last told; 0: never */
 };
+
+enum audit_reason { AUDIT_UNKNOWN, AUDIT_REVOKED, AUDIT_EXPIRED, AUDIT_INTRUDER };
+
+/* Somebody who was not let in, as it was told last. */
+struct refusal {
+    char address[ADDRESS_LEN], name[GUEST_NAME_MAX + 1];
+    enum audit_reason why;
+    int64_t told_ms; /* of ipp_now_ms; 0: none */
+};
+#define REFUSALS_TOLD 16
 
 struct access {
     struct guest *guests;
+    struct guest *former; /* whose invitations were revoked; the youngest last */
+    struct refusal refusals[REFUSALS_TOLD];
+    unsigned refused_untold; /* since the last that was told */
 };
 
 /* What stands for a key on the local socket, and is none. */
@@ -35,6 +55,9 @@ struct access {
 struct guest *access_add_owner(struct access *access, const char *key);
 /* Who holds `key` now; NULL: nobody, or it has expired. */
 struct guest *access_find(struct access *access, const char *key);
+/* Who held `key`, which holds no more, and why; NULL with AUDIT_UNKNOWN for a stranger's. */
+const struct guest *access_find_former(struct access *access, const char *key,
+                                       enum audit_reason *why);
 void access_clear(struct access *access);
 /* Answers ZAP's questions who may connect. */
 void access_answer_zap(struct bridge *b);
@@ -42,6 +65,15 @@ void access_answer_zap(struct bridge *b);
 void access_invite(struct bridge *b, const struct origin *from, const wire_msg_t *msg);
 void access_revoke(struct bridge *b, const struct origin *from, const wire_msg_t *msg);
 void access_list(struct bridge *b, const struct origin *from, const wire_msg_t *msg);
+
+/* ---- audit.c: in the log and as events ---- */
+void audit_invited(struct bridge *b, const struct origin *from, const struct guest *guest);
+void audit_revoked(struct bridge *b, const struct origin *from, const struct guest *guest);
+/* Now and then for one address and name. `who` is NULL for a stranger. */
+void audit_refused(struct bridge *b, const char *address, const struct guest *who,
+                   enum audit_reason why);
+/* A request that the role does not allow: now and then for one guest and operation. */
+void audit_denied(struct bridge *b, const struct session *session, const struct wire_op_info *op);
 
 /* ---- session.c: two numbered streams of messages that outlive connections ---- */
 
@@ -68,6 +100,7 @@ struct session {
     char key[WIRE_Z85_LEN + 1]; /* of the guest who opened it */
     char *label;                /* what its messages have as `session` in their headers */
     char *client;               /* name and version */
+    char address[ADDRESS_LEN];  /* of the last connection; ACCESS_LOCAL */
     int socket;
     ipp_frame_t *peer; /* identity on `socket`; NULL: nobody is connected */
     char peer_key[258];
@@ -136,6 +169,7 @@ bool feed_output(struct bridge *b, uint64_t number, int engine, ipp_frame_t *top
 void feed_event(struct bridge *b, const char *event, bool to_all, json_t *details);
 /* The last events, for a new subscriber. */
 void feed_replay(struct bridge *b, struct session *session);
+void feed_clear(struct bridge *b); /* forgets all events */
 
 /* ---- transfers.c: chunks on their way to engines ---- */
 void transfer_chunk(struct bridge *b, const struct origin *from, wire_msg_t *msg);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,13 +210,26 @@ static int watch_all(sockets_t *s, ipp_err_t *err)
     return 0;
 }
 
-unsigned sockets_poll(sockets_t *s, int fd, int timeout_ms)
+/* epoll_wait that looks for up to `busy_ns` before it sleeps. */
+static int look_or_sleep(int epoll_fd, struct epoll_event *events, int timeout_ms, int64_t busy_ns)
+{
+    int64_t end = busy_ns > 0 && timeout_ms != 0 ? ipp_now_ns() + busy_ns : 0;
+    while (end > 0 && ipp_now_ns() < end) {
+        int count = epoll_wait(epoll_fd, events, SOCKETS + 1, 0);
+        if (count != 0)
+            return count;
+        sched_yield(); /* who else wants this core goes first */
+    }
+    return epoll_wait(epoll_fd, events, SOCKETS + 1, timeout_ms);
+}
+
+unsigned sockets_poll(sockets_t *s, int fd, int timeout_ms, int64_t busy_ns)
 {
     struct epoll_event events[SOCKETS + 1];
     if (fd != s->other_fd && watch(s, fd, 0) == 0)
         s->other_fd = fd;
     unsigned ready = ask(s, s->used);
-    int count = epoll_wait(s->epoll_fd, events, SOCKETS + 1, ready ? 0 : timeout_ms);
+    int count = look_or_sleep(s->epoll_fd, events, ready ? 0 : timeout_ms, busy_ns);
     unsigned told = 0;
     for (int i = 0; i < count; i++)
         told |= events[i].data.u32;

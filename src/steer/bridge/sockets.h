@@ -26,8 +26,9 @@ void sockets_hide(sockets_t *sockets);
 void sockets_close(sockets_t *sockets, int linger_ms);
 
 /* Blocks until a socket has input, `fd` is readable, or timeout_ms passed (-1: no limit). Returns
- * the sockets with input as bits 1 << which. */
-unsigned sockets_poll(sockets_t *sockets, int fd, int timeout_ms);
+ * the sockets with input as bits 1 << which. For the first `busy_ns` it looks again and again
+ * rather than sleep. */
+unsigned sockets_poll(sockets_t *sockets, int fd, int timeout_ms, int64_t busy_ns);
 
 /* Next message of a socket, [identity frames...]; 1, or 0 when there is none. Its large frames are
  * not copied. `user` (may be NULL): the CURVE key of who sent it, "" on sockets without. */

@@ -72,8 +72,8 @@ static void take(struct bridge *b, struct arrival *a, ipp_frames_t *frames)
 {
     wire_msg_t msg = { 0 };
     ipp_err_t err = { "" };
-    if (read_arrival(a, frames) < 0) {
-        route_drop(b, "steering", "no channel and head at its beginning");
+    if (wire_unpack(frames, FROM_CHANNEL) < 0 || read_arrival(a, frames) < 0) {
+        route_drop(b, "steering", "no pack, or no channel and head in it");
         return;
     }
     bool attaches = a->channel == WIRE_SESSION && a->head.sequence == 0;
