@@ -43,6 +43,9 @@ typedef struct ipp_steer_options {
  *   a path with '/' or ".json"    a connection file
  *   ssh://[USER@]HOST[:PORT][/ID] the cluster of that user there; ssh may ask for a password on the
  *                                 terminal. The tunnel lives as long as the connection.
+ *   ssh://[USER@]HOST[:PORT]/FILE the cluster of a connection file of this machine, an invitation
+ *                                 for example, through that host: FILE has a '/' (or two for an
+ *                                 absolute path: ssh://HOST//tmp/ada) or ends in ".json"
  * `options` may be NULL. errno: EINVAL `where` is none of these, ENOENT no connection file, EBADMSG
  * not one of ours, EACCES the key is refused (revoked, expired, or of another cluster) or the file
  * may not be read, EPROTO the cluster speaks another protocol, ECONNREFUSED the cluster is gone:
@@ -154,8 +157,11 @@ IPP_API const ipp_answer_t *ipp_future_answer(const ipp_future_t *future, size_t
 /* Why a future that is done has no last answer; NULL when it has one. */
 IPP_API const char *ipp_future_failure(const ipp_future_t *future);
 /* Asks to take it off the queues of engines and balancer: what does not run yet is answered
- * ABORTED. What runs goes on (see ipp_steer_interrupt). */
+ * ABORTED. What runs goes on. */
 IPP_API int ipp_future_cancel(ipp_future_t *future, ipp_error_t *err);
+/* The same, and where it runs already, a KeyboardInterrupt is raised in it: unlike
+ * ipp_steer_interrupt's, in nobody else's code. */
+IPP_API int ipp_future_interrupt(ipp_future_t *future, ipp_error_t *err);
 /* Called once, from a driving call, when the future gets done; at once when it is. */
 IPP_API void ipp_future_on_done(ipp_future_t *future, void (*done)(ipp_future_t *future, void *arg),
                                 void *arg);

@@ -106,6 +106,7 @@ static void send_now(struct fake_bridge *f, const struct wire_head *head, const 
     ipp_frames_push(&frames, ipp_frame_ref(from->at[0]));
     ipp_frames_push(&frames, wire_head_frame(&stamped));
     ipp_frames_share(&frames, from, 2);
+    wire_pack(&frames, 1);
     wire_socket_send(f->router, &frames);
     f->seen.unanswered_bytes = 0;
 }
@@ -120,7 +121,9 @@ static void make(ipp_frames_t *frames, const char *channel, const char *topic, c
         ipp_frames_push_copy(frames, topic, strlen(topic));
     ipp_frames_push_copy(frames, "<IDS|MSG>", 9);
     ipp_frames_push_copy(frames, "", 0);
-    ipp_frames_push(frames, wire_header_frame(type, "bridge"));
+    wire_headers_t *headers = wire_headers_create("bridge");
+    ipp_frames_push(frames, wire_headers_next(headers, type));
+    wire_headers_destroy(headers);
     ipp_frames_push(frames, parent ? ipp_frame_ref(parent) : ipp_frame_copy("{}", 2));
     ipp_frames_push_copy(frames, "{\"engine\": \"uuid\"}", 18);
     ipp_frames_push(frames, content);
@@ -336,6 +339,7 @@ static void *run(void *arg)
         ipp_frames_t frames = { 0 };
         answer_zap(f);
         while (f->router && wire_socket_receive(f->router, &frames, NULL) == 1) {
+            ck_assert_int_eq(wire_unpack(&frames, 1), 0);
             take(f, &frames);
             ipp_frames_clear(&frames);
         }

@@ -26,6 +26,8 @@ START_TEST(ssh_urls_are_taken_apart)
                   { "ssh://host:22", "host", "", 22 },
                   { "ssh://[fe80::1%eth0]:22/x", "fe80::1%eth0", "x", 22 },
                   { "ssh://me@[::1]", "me@::1", "", 0 },
+                  { "ssh://me@host/./ada", "me@host", "./ada", 0 },
+                  { "ssh://me@host:22//tmp/ada.json", "me@host", "/tmp/ada.json", 22 },
                   { "ssh://a\\b.c@host", "a\\b.c@host", "", 0 },
                   { "ssh://me@site.org@host", "me@site.org@host", "", 0 } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -18,9 +18,6 @@ static inline ipp_err_t *inner(ipp_error_t *err)
 
 /* ---- outbox.c: what was sent and is not acknowledged, and what waits for room ---- */
 
-/* Buffers up to this size are copied into the message. */
-#define PACKED_BYTES 4096
-
 /* One message to be sent, in one allocation; its head is made when it leaves. */
 struct piece {
     ipp_frame_t *frame; /* NULL: the bytes are in the message's text */
@@ -76,11 +73,11 @@ struct place {
     struct tunnel *tunnel;
 };
 
-/* A parsed ssh://[USER@]HOST[:PORT][/ID]. */
+/* A parsed ssh://[USER@]HOST[:PORT][/ID], or /FILE, a connection file of this machine. */
 struct ssh_url {
     char *login;      /* [USER@]HOST */
     int port;         /* 0: ssh's own choice */
-    char *cluster_id; /* "" for the default cluster */
+    char *cluster_id; /* "" for the default cluster; or the file's path */
 };
 bool where_is_ssh(const char *where);
 int where_parse_ssh(const char *where, struct ssh_url *url, ipp_err_t *err);
@@ -101,6 +98,9 @@ void place_clear(struct place *place);
  * Blocks until `deadline_ms`. Takes what is in `url`. errno EHOSTUNREACH: ssh failed. */
 struct tunnel *tunnel_open(struct ssh_url *url, const char *profile, int64_t deadline_ms,
                            wire_connection_t *connection, ipp_err_t *err);
+/* The same with a connection that is known: nothing is read there. */
+struct tunnel *tunnel_open_known(struct ssh_url *url, int64_t deadline_ms,
+                                 const wire_connection_t *connection, ipp_err_t *err);
 void tunnel_close(struct tunnel *tunnel); /* NULL is fine; keeps errno */
 const char *tunnel_socket(const struct tunnel *tunnel);
 /* False: ssh has ended. */

@@ -82,7 +82,7 @@ static void gone(ipp_steer_t *steer, const char *why, int64_t patience_ms)
     else
         session_die(steer, steer->attached_once ? ECONNRESET : ECONNREFUSED,
                     "%s: %s: the cluster is gone%s%s", steer->place.label, why,
-                    steer->place.elsewhere ? ", or reached on its own host only: " : "",
+                    steer->place.elsewhere ? ", or reached through ssh to its host only: " : "",
                     steer->place.elsewhere ? steer->place.connection.location : "");
 }
 

@@ -34,7 +34,7 @@ static size_t answer_size(const struct incoming *message)
                   ipp_frame_size(message->content) + 1 + ipp_frame_size(message->metadata) + 1;
     size = aligned(size);
     for (size_t i = 0; i < message->buffer_count; i++)
-        if (ipp_frame_size(message->buffers[i]) <= PACKED_BYTES)
+        if (ipp_frame_size(message->buffers[i]) <= WIRE_PACKED_BYTES)
             size += aligned(ipp_frame_size(message->buffers[i]));
     return size;
 }
@@ -55,7 +55,7 @@ static int put_buffers(struct answer *answer, ipp_buffer_t *buffers, char *at,
         ipp_frame_t *frame = message->buffers[i];
         size_t size = ipp_frame_size(frame);
         buffers[i] = (ipp_buffer_t){ .data = ipp_frame_data(frame), .size = size };
-        if (size <= PACKED_BYTES) {
+        if (size <= WIRE_PACKED_BYTES) {
             memcpy(at, ipp_frame_data(frame), size);
             buffers[i].data = at;
             at += aligned(size);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -25,6 +26,8 @@
 
 #define MONITOR "inproc://ippsteer-monitor"
 #define DELIMITER "<IDS|MSG>"
+/* Messages of more frames are rare. */
+#define FEW_FRAMES 16
 
 static int set_int(void *socket, int option, int value)
 {
@@ -133,6 +136,8 @@ static void unref_frame(void *data, void *frame)
 static bool send_frame(struct line *line, ipp_frame_t *frame, int more)
 {
     zmq_msg_t part;
+    if (ipp_frame_size(frame) <= WIRE_PACKED_BYTES)
+        return send_bytes(line, ipp_frame_data(frame), ipp_frame_size(frame), more);
     if (zmq_msg_init_data(&part, ipp_frame_data(frame), ipp_frame_size(frame), unref_frame,
                           ipp_frame_ref(frame)) < 0) {
         ipp_frame_unref(frame);
@@ -144,27 +149,41 @@ static bool send_frame(struct line *line, ipp_frame_t *frame, int more)
     return false;
 }
 
-static bool send_start(struct line *line, enum wire_channel channel, const struct wire_head *head,
-                       int more)
+/* Sends the pack of the frames that `slices` show; `more` when others follow. */
+static bool send_pack(struct line *line, const struct wire_slice *slices, size_t count, int more)
 {
-    const char *name = wire_channel_name(channel);
-    ipp_frame_t *frame = wire_head_frame(head);
-    bool fine = frame && send_bytes(line, name, strlen(name), ZMQ_SNDMORE) &&
-                send_bytes(line, ipp_frame_data(frame), ipp_frame_size(frame), more);
-    ipp_frame_unref(frame);
+    ipp_frame_t *pack = wire_pack_slices(slices, count);
+    bool fine = pack && send_frame(line, pack, more);
+    ipp_frame_unref(pack);
     return fine;
 }
 
-static bool send_buffers(struct line *line, const struct outgoing *message, const char *at)
+static struct wire_slice slice_of(const char *text)
 {
+    return (struct wire_slice){ text, strlen(text) };
+}
+
+/* The frames that lie in the message itself, and places for the buffers beside it. Returns how many
+ * of those there are. */
+static uint32_t slice_buffers(struct wire_slice *slices, const struct outgoing *message,
+                              const char *at)
+{
+    uint32_t beside = 0;
     for (uint32_t i = 0; i < message->buffer_count; i++) {
         const struct piece *piece = &message->buffers[i];
-        int more = i + 1 < message->buffer_count ? ZMQ_SNDMORE : 0;
-        if (piece->frame ? !send_frame(line, piece->frame, more)
-                         : !send_bytes(line, at, piece->size, more))
-            return false;
+        slices[i] = (struct wire_slice){ piece->frame ? NULL : at, piece->size };
         at += piece->frame ? 0 : piece->size;
+        beside += piece->frame != NULL;
     }
+    return beside;
+}
+
+static bool send_buffers(struct line *line, const struct outgoing *message, uint32_t left)
+{
+    for (uint32_t i = 0; left > 0; i++)
+        if (message->buffers[i].frame &&
+            !send_frame(line, message->buffers[i].frame, --left > 0 ? ZMQ_SNDMORE : 0))
+            return false;
     return true;
 }
 
@@ -173,21 +192,37 @@ bool line_send(struct line *line, const struct outgoing *message, uint64_t ackno
     struct wire_head head = { .sequence = message->sequence, .acknowledged = acknowledged };
     const char *metadata = message->text + message->header_size;
     const char *content = metadata + message->metadata_size;
-    return send_start(line, message->channel, &head, ZMQ_SNDMORE) &&
-           send_bytes(line, DELIMITER, strlen(DELIMITER), ZMQ_SNDMORE) &&
-           send_bytes(line, "", 0, ZMQ_SNDMORE) &&
-           send_bytes(line, message->text, message->header_size, ZMQ_SNDMORE) &&
-           send_bytes(line, "{}", 2, ZMQ_SNDMORE) &&
-           send_bytes(line, metadata, message->metadata_size, ZMQ_SNDMORE) &&
-           send_bytes(line, content, message->content_size,
-                      message->buffer_count > 0 ? ZMQ_SNDMORE : 0) &&
-           send_buffers(line, message, content + message->content_size);
+    char head_bytes[WIRE_HEAD_BYTES];
+    const struct wire_slice start[] = { slice_of(wire_channel_name(message->channel)),
+                                        { head_bytes, sizeof head_bytes },
+                                        slice_of(DELIMITER),
+                                        slice_of(""),
+                                        { message->text, message->header_size },
+                                        slice_of("{}"),
+                                        { metadata, message->metadata_size },
+                                        { content, message->content_size } };
+    size_t started = sizeof start / sizeof *start;
+    struct wire_slice few[FEW_FRAMES], *slices = few;
+    size_t count = started + message->buffer_count;
+    if (count > FEW_FRAMES && !(slices = malloc(count * sizeof *slices)))
+        return false;
+    wire_head_write(head_bytes, &head);
+    memcpy(slices, start, sizeof start);
+    uint32_t beside = slice_buffers(slices + started, message, content + message->content_size);
+    bool fine = send_pack(line, slices, count, beside > 0 ? ZMQ_SNDMORE : 0);
+    if (slices != few)
+        free(slices);
+    return fine && send_buffers(line, message, beside);
 }
 
 bool line_send_ack(struct line *line, uint64_t acknowledged)
 {
     struct wire_head head = { .acknowledged = acknowledged };
-    return send_start(line, WIRE_ACK, &head, 0);
+    char head_bytes[WIRE_HEAD_BYTES];
+    wire_head_write(head_bytes, &head);
+    const struct wire_slice slices[] = { slice_of(wire_channel_name(WIRE_ACK)),
+                                         { head_bytes, sizeof head_bytes } };
+    return send_pack(line, slices, 2, 0);
 }
 
 /* ---- receiving ---- */

@@ -12,7 +12,7 @@ static size_t packed_bytes(ipp_frame_t *const *buffers, size_t count)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++)
-        if (ipp_frame_size(buffers[i]) <= PACKED_BYTES)
+        if (ipp_frame_size(buffers[i]) <= WIRE_PACKED_BYTES)
             bytes += ipp_frame_size(buffers[i]);
     return bytes;
 }
@@ -29,7 +29,7 @@ static void put_buffers(struct outgoing *message, char *at, ipp_frame_t *const *
         size_t size = ipp_frame_size(buffers[i]);
         message->buffers[i].size = size;
         message->bytes += size;
-        if (size <= PACKED_BYTES)
+        if (size <= WIRE_PACKED_BYTES)
             at = put(at, ipp_frame_data(buffers[i]), size);
         else
             message->buffers[i].frame = ipp_frame_ref(buffers[i]);
@@ -42,7 +42,7 @@ struct outgoing *outgoing_create(enum wire_channel channel, const char *header,
 {
     size_t header_size = strlen(header), metadata_size = strlen(metadata);
     size_t content_size = strlen(content);
-    if (buffer_count > UINT32_MAX) {
+    if (buffer_count > UINT32_MAX / 2 || header_size + metadata_size + content_size >= UINT32_MAX) {
         errno = ENOMEM;
         return NULL;
     }

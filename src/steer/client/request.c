@@ -246,13 +246,13 @@ error:
     return NULL;
 }
 
-int ipp_future_cancel(ipp_future_t *future, ipp_error_t *err)
+static int take_back(ipp_future_t *future, bool interrupt, ipp_error_t *err)
 {
     char msg_id[MSG_ID_LEN];
     if (future->done)
         return 0;
     request_msg_id(future->steer, future->sequence, msg_id);
-    json_t *object = json_pack("{s:[s]}", "msg_ids", msg_id);
+    json_t *object = json_pack("{s:[s], s:b}", "msg_ids", msg_id, "interrupt", (int)interrupt);
     char *content = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (!content)
@@ -265,4 +265,14 @@ int ipp_future_cancel(ipp_future_t *future, ipp_error_t *err)
     free(content);
     ipp_future_destroy(abort_future);
     return abort_future ? 0 : -1;
+}
+
+int ipp_future_cancel(ipp_future_t *future, ipp_error_t *err)
+{
+    return take_back(future, false, err);
+}
+
+int ipp_future_interrupt(ipp_future_t *future, ipp_error_t *err)
+{
+    return take_back(future, true, err);
 }

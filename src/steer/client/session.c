@@ -67,10 +67,10 @@ static void take_numbered(ipp_steer_t *steer, const struct incoming *message, si
         future_answer(steer, message);
 }
 
-static void take(ipp_steer_t *steer, const ipp_frames_t *frames)
+static void take(ipp_steer_t *steer, ipp_frames_t *frames)
 {
     struct incoming message = { 0 };
-    if (!take_apart(&message, frames))
+    if (wire_unpack(frames, 0) < 0 || !take_apart(&message, frames))
         connect_broke(steer, "a message that is none");
     else if (message.channel == WIRE_SESSION && message.head.sequence == 0)
         connect_attach_reply(steer, &message);

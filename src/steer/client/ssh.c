@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -329,10 +331,15 @@ static int forward(struct tunnel *t, ipp_err_t *err)
 
 /* ---- the tunnel ---- */
 
+/* What ssh puts behind our name of its socket, while it makes it, is to fit into its address, too.
+ */
+#define MOST_FOLDER (sizeof((struct sockaddr_un *)0)->sun_path - sizeof "/c.0123456789abcdef")
+
 static int make_folder(struct tunnel *t, ipp_err_t *err)
 {
     const char *given = getenv("TMPDIR");
-    if (asprintf(&t->folder, "%s/ippsteer-XXXXXX", given && *given ? given : "/tmp") < 0) {
+    bool fits = given && *given && strlen(given) + strlen("/ippsteer-XXXXXX") <= MOST_FOLDER;
+    if (asprintf(&t->folder, "%s/ippsteer-XXXXXX", fits ? given : "/tmp") < 0) {
         t->folder = NULL;
         return ipp_err(err, ENOMEM, "no memory");
     }
@@ -392,8 +399,7 @@ static int set_target(struct tunnel *t, const wire_connection_t *connection, ipp
     return 0;
 }
 
-struct tunnel *tunnel_open(struct ssh_url *url, const char *profile, int64_t deadline_ms,
-                           wire_connection_t *connection, ipp_err_t *err)
+static struct tunnel *create(struct ssh_url *url, ipp_err_t *err)
 {
     struct tunnel *t = calloc(1, sizeof *t);
     if (!t) {
@@ -403,8 +409,19 @@ struct tunnel *tunnel_open(struct ssh_url *url, const char *profile, int64_t dea
     t->in_fd = t->out_fd = t->err_fd = -1;
     t->url = *url;
     *url = (struct ssh_url){ 0 };
-    if (make_folder(t, err) < 0 || fetch(t, profile, deadline_ms, connection, err) < 0 ||
-        set_target(t, connection, err) < 0 || forward(t, err) < 0) {
+    if (make_folder(t, err) < 0) {
+        tunnel_close(t);
+        return NULL;
+    }
+    return t;
+}
+
+struct tunnel *tunnel_open(struct ssh_url *url, const char *profile, int64_t deadline_ms,
+                           wire_connection_t *connection, ipp_err_t *err)
+{
+    struct tunnel *t = create(url, err);
+    if (t && (fetch(t, profile, deadline_ms, connection, err) < 0 ||
+              set_target(t, connection, err) < 0 || forward(t, err) < 0)) {
         tunnel_close(t);
         return NULL;
     }
@@ -427,14 +444,14 @@ bool tunnel_stands(const struct tunnel *t)
     return t->pid > 0 && poll(&fd, 1, 0) >= 0 && !(fd.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
-/* Nobody is there to be asked for a password. */
-int tunnel_restart(struct tunnel *t, ipp_err_t *err)
+/* A login that listens from the beginning; UP_MARK says when it does. */
+static int dial(struct tunnel *t, bool may_ask, ipp_err_t *err)
 {
     struct words words;
     start_words(&words, t);
     add_options(&words);
     add(&words, "-o");
-    add(&words, "BatchMode=yes");
+    add(&words, "BatchMode=%s", may_ask ? "no" : "yes");
     add(&words, "-S");
     add(&words, "none");
     add(&words, "-L");
@@ -445,6 +462,27 @@ int tunnel_restart(struct tunnel *t, ipp_err_t *err)
     int result = start(t, &words, err);
     free_words(&words);
     return result;
+}
+
+struct tunnel *tunnel_open_known(struct ssh_url *url, int64_t deadline_ms,
+                                 const wire_connection_t *connection, ipp_err_t *err)
+{
+    struct tunnel *t = create(url, err);
+    int result = t ? set_target(t, connection, err) : -1;
+    if (result == 0)
+        result = dial(t, true, err);
+    while (result == 0 && !find(t, UP_MARK))
+        result = wait_more(t, deadline_ms, err);
+    if (result == 0)
+        return t;
+    tunnel_close(t);
+    return NULL;
+}
+
+/* Nobody is there to be asked for a password. */
+int tunnel_restart(struct tunnel *t, ipp_err_t *err)
+{
+    return dial(t, false, err);
 }
 
 int tunnel_progress(struct tunnel *t, ipp_err_t *err)

@@ -3,7 +3,6 @@
 #include "steer/client/client_private.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -34,10 +33,8 @@ static int make_fds(ipp_steer_t *steer, ipp_err_t *err)
 
 static int make_names(ipp_steer_t *steer, const char *client, ipp_err_t *err)
 {
-    unsigned char random[WIRE_TOKEN_LEN / 2];
     wire_uuid(steer->session);
-    randombytes_buf(random, sizeof random);
-    sodium_bin2hex(steer->token, sizeof steer->token, random, sizeof random);
+    wire_random_hex(steer->token, WIRE_TOKEN_LEN);
     steer->client = strdup(client ? client : "libippsteer");
     return steer->client ? 0 : ipp_err(err, ENOMEM, "no memory");
 }
@@ -71,7 +68,7 @@ static void destroy(ipp_steer_t *steer)
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             close(fds[i]);
-    sodium_memzero(steer->token, sizeof steer->token);
+    explicit_bzero(steer->token, sizeof steer->token);
     free(steer->client);
     free(steer);
     errno = saved_errno;

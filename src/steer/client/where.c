@@ -81,7 +81,8 @@ int where_parse_ssh(const char *where, struct ssh_url *url, ipp_err_t *err)
     if (memchr(start, ':', (size_t)(host - start)) ||
         !is_plain(start, (size_t)(host_end - start)) ||
         !is_plain(host, (size_t)(host_end - host)) || take_port(url, host_end, end) < 0)
-        return ipp_err(err, EINVAL, "'%.200s': not ssh://[USER@]HOST[:PORT][/CLUSTER]", where);
+        return ipp_err(err, EINVAL, "'%.200s': not ssh://[USER@]HOST[:PORT][/CLUSTER or /FILE]",
+                       where);
     url->login = login_of(start, host_end);
     url->cluster_id = strdup(*end ? end + 1 : "");
     if (url->login && url->cluster_id)
@@ -129,13 +130,6 @@ static bool is_here(const char *location)
     gethostname(host, sizeof host - 1);
     return strcmp(location, host) == 0 || strcmp(location, "localhost") == 0 ||
            strncmp(location, "127.", 4) == 0;
-}
-
-static bool is_loopback(const wire_connection_t *connection)
-{
-    const char *address = strstr(connection->interface, "://");
-    return address && (strncmp(address, "://127.", 7) == 0 || strcmp(address, "://[::1]") == 0 ||
-                       strcmp(address, "://localhost") == 0);
 }
 
 char *where_tcp_host(const wire_connection_t *connection, bool here)
@@ -200,37 +194,70 @@ static int check_protocol(const struct place *place, ipp_err_t *err)
                    protocol > WIRE_STEERING_PROTOCOL ? "the library" : "the cluster");
 }
 
+/* Nobody has started that cluster, or it has ended. */
+static int not_found(const char *where, const char *profile, ipp_err_t *err)
+{
+    ipp_err_t why = { "" };
+    bool named = where && *where;
+    if (err)
+        why = *err;
+    if (named && is_path(where))
+        return ipp_err(err, ENOENT, "no cluster runs behind this file: %s", why.text);
+    return ipp_err(err, ENOENT,
+                   "no cluster '%s' runs here (%s): start one with `ipp-cluster start%s%s%s%s`",
+                   named ? where : "default", why.text, profile ? " --profile=" : "",
+                   profile ? profile : "", named ? " --cluster-id=" : "", named ? where : "");
+}
+
 static int find_file(struct place *place, const char *where, const char *profile, ipp_err_t *err)
 {
     place->label = where_path(where, profile, err);
-    if (!place->label || wire_connection_read(place->label, &place->connection, err) < 0 ||
-        check_protocol(place, err) < 0)
+    if (!place->label)
+        return -1;
+    if (wire_connection_read(place->label, &place->connection, err) < 0)
+        return errno == ENOENT ? not_found(where, profile, err) : -1;
+    if (check_protocol(place, err) < 0)
         return -1;
     bool ipc = use_ipc(&place->connection);
     place->local = is_here(place->connection.location);
-    place->elsewhere = !place->local && is_loopback(&place->connection);
+    place->elsewhere = !place->local && wire_connection_is_local(&place->connection);
     place->curve = !ipc;
     place->endpoint =
         ipc ? strdup(place->connection.steering.ipc) : where_tcp_endpoint(&place->connection, err);
     return place->endpoint ? 0 : -1;
 }
 
+/* The far side's file is fetched, one of this machine is read. */
+static struct tunnel *open_tunnel(struct ssh_url *url, const char *profile, int64_t deadline_ms,
+                                  wire_connection_t *connection, ipp_err_t *err)
+{
+    if (is_path(url->cluster_id))
+        return wire_connection_read(url->cluster_id, connection, err) < 0
+                   ? NULL
+                   : tunnel_open_known(url, deadline_ms, connection, err);
+    char *checked = wire_connection_path(profile, url->cluster_id, err);
+    struct tunnel *tunnel =
+        checked ? tunnel_open(url, profile, deadline_ms, connection, err) : NULL;
+    int saved_errno = errno;
+    free(checked);
+    errno = saved_errno;
+    return tunnel;
+}
+
 static int find_by_ssh(struct place *place, const char *where, const char *profile,
                        int64_t deadline_ms, ipp_err_t *err)
 {
     struct ssh_url url;
-    char *checked = NULL;
     if (where_parse_ssh(where, &url, err) < 0)
         return -1;
     place->label = strdup(where);
-    if (place->label && (checked = wire_connection_path(profile, url.cluster_id, err)))
-        place->tunnel = tunnel_open(&url, profile, deadline_ms, &place->connection, err);
-    free(checked);
+    if (place->label && url.cluster_id)
+        place->tunnel = open_tunnel(&url, profile, deadline_ms, &place->connection, err);
     ssh_url_clear(&url);
     if (!place->tunnel || check_protocol(place, err) < 0)
         return -1;
     place->curve = true;
-    place->elsewhere = is_loopback(&place->connection);
+    place->elsewhere = wire_connection_is_local(&place->connection);
     if (asprintf(&place->endpoint, "ipc://%s", tunnel_socket(place->tunnel)) >= 0)
         return 0;
     place->endpoint = NULL;
