@@ -95,6 +95,8 @@ static const struct bad {
     { "{'descr': '<f8; rm', 'fortran_order': False, 'shape': (1,), }", EINVAL, "dtype" },
     { "{'descr': [], 'fortran_order': False, 'shape': (1,), }", EINVAL, "dtype" },
     { "{'descr': [('a',)], 'fortran_order': False, 'shape': (1,), }", EINVAL, "field" },
+    { "{'descr': [(('t', True), '<i4')], 'fortran_order': False, 'shape': (1,), }", EINVAL,
+      "field" },
     { "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), ", EBADMSG, "dict" },
     { "{'descr': '<f8', 'fortran_order': False 'shape': (1,)}", EBADMSG, "dict" },
     { "{'descr': __import__('os'), 'fortran_order': False, 'shape': (1,)}", EBADMSG, "dict" },
@@ -280,7 +282,38 @@ START_TEST(shows_numbers)
     check_text("<c16", 1, 1, doubles, "[0.1-2.0j]", "[\"0.1-2.0j\"]");
     check_text("<f8", 1, 0, doubles, "[]  # <f8 (0,)", "[]");
     check_text("<f8", 2, 0, doubles, "[]  # <f8 (0, 2)", "[]");
-    check_text("<U2", 1, 1, "a\0\0\0b\0\0", "<array <U2 (1,)>", NULL);
+    check_text("|V2", 1, 1, "ab", "<array |V2 (1,)>", NULL);
+    check_text("<f16", 0, 0, "0123456789abcdef", "<array <f16 ()>", NULL);
+}
+END_TEST
+
+START_TEST(shows_text)
+{
+    static const uint32_t wide[] = { 'a', 0x20ac, 'b', '\'' };
+    check_text("<U2", 1, 2, wide, "['a\xe2\x82\xac', \"b'\"]", "[\"a\xe2\x82\xac\",\"b'\"]");
+    check_text("<U2", 0, 0, wide, "a\xe2\x82\xac", "\"a\xe2\x82\xac\"");
+    check_text("<U0", 1, 2, "", "['', '']", "[\"\",\"\"]");
+    check_text("|S3", 1, 2, "ab\0\n\xff\\", "[b'ab', b'\\n\\xff\\\\']",
+               "[\"ab\",\"\\n\303\277\\\\\"]");
+}
+END_TEST
+
+START_TEST(shows_dates)
+{
+    static const int64_t days[] = { 20484, -1 }, none[] = { INT64_MIN };
+    static const int64_t fine[] = { 1769860800123456789, -1 };
+    check_text("<M8[D]", 1, 2, days, "[2026-01-31, 1969-12-31]  # <M8[D] (2,)",
+               "[\"2026-01-31\",\"1969-12-31\"]");
+    check_text("<M8[D]", 0, 0, days, "2026-01-31", "\"2026-01-31\"");
+    check_text("<M8[ns]", 0, 0, fine, "2026-01-31T12:00:00.123456789",
+               "\"2026-01-31T12:00:00.123456789\"");
+    check_text("<M8[ms]", 0, 0, fine + 1, "1969-12-31T23:59:59.999", "\"1969-12-31T23:59:59.999\"");
+    check_text("<M8[h]", 0, 0, days + 1, "1969-12-31T23", "\"1969-12-31T23\"");
+    check_text("<M8[10m]", 0, 0, days + 1, "1969-12-31T23:50", "\"1969-12-31T23:50\"");
+    check_text("<M8[M]", 0, 0, days + 1, "1969-12", "\"1969-12\"");
+    check_text("<M8[Y]", 0, 0, days + 1, "1969", "\"1969\"");
+    check_text("<M8[s]", 0, 0, none, "NaT", "\"NaT\"");
+    check_text("<m8[s]", 0, 0, days, "20484", "20484");
 }
 END_TEST
 
@@ -315,6 +348,8 @@ int main(void)
     tcase_add_checked_fixture(files, unit_make_folder, unit_remove_folder);
     tcase_add_test(files, files_come_and_go_whole);
     tcase_add_test(text, shows_numbers);
+    tcase_add_test(text, shows_text);
+    tcase_add_test(text, shows_dates);
     tcase_add_test(text, cuts_what_is_long);
     suite_add_tcase(suite, parsing);
     suite_add_tcase(suite, files);

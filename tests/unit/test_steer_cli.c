@@ -17,7 +17,7 @@
 
 /* ---- folding ---- */
 
-static void check_ids(const char *expected, size_t limit, size_t count, const int *ids)
+static void check_ids(const char *expected, size_t limit, size_t count, const int64_t *ids)
 {
     struct text out = { 0 };
     fold_ids(&out, ids, count, limit);
@@ -27,14 +27,14 @@ static void check_ids(const char *expected, size_t limit, size_t count, const in
 
 START_TEST(ids_become_ranges)
 {
-    check_ids("", 0, 0, (int[]){ 0 });
-    check_ids("5", 0, 1, (int[]){ 5 });
-    check_ids("0,1", 0, 2, (int[]){ 0, 1 });
-    check_ids("0-2", 0, 3, (int[]){ 0, 1, 2 });
-    check_ids("0-3,7", 0, 5, (int[]){ 0, 1, 2, 3, 7 });
-    check_ids("0,2,4-6,8,9", 0, 7, (int[]){ 0, 2, 4, 5, 6, 8, 9 });
-    check_ids("bridge,0-2", 0, 4, (int[]){ -1, 0, 1, 2 });
-    check_ids("0,2,4,6,... (6)", 6, 6, (int[]){ 0, 2, 4, 6, 8, 10 });
+    check_ids("", 0, 0, (int64_t[]){ 0 });
+    check_ids("5", 0, 1, (int64_t[]){ 5 });
+    check_ids("0,1", 0, 2, (int64_t[]){ 0, 1 });
+    check_ids("0-2", 0, 3, (int64_t[]){ 0, 1, 2 });
+    check_ids("0-3,7", 0, 5, (int64_t[]){ 0, 1, 2, 3, 7 });
+    check_ids("0,2,4-6,8,9", 0, 7, (int64_t[]){ 0, 2, 4, 5, 6, 8, 9 });
+    check_ids("bridge,0-2", 0, 4, (int64_t[]){ -1, 0, 1, 2 });
+    check_ids("0,2,4,6,... (6)", 6, 6, (int64_t[]){ 0, 2, 4, 6, 8, 10 });
 }
 END_TEST
 
@@ -73,7 +73,8 @@ static void check_targets(const char *spec, const char *expected)
     struct text out = { 0 };
     json_t *engines = some_engines();
     ck_assert_msg(target_resolve(spec, engines, &ids, &count, &err) == 0, "%s", err.text);
-    fold_ids(&out, ids, count, 0);
+    for (size_t i = 0; i < count; i++)
+        text_print(&out, "%s%d", i > 0 ? "," : "", ids[i]);
     ck_assert_str_eq(out.at, expected);
     text_clear(&out);
     json_decref(engines);
@@ -82,10 +83,10 @@ static void check_targets(const char *spec, const char *expected)
 
 START_TEST(targets_are_found)
 {
-    check_targets(NULL, "0-3,10");
-    check_targets("all", "0-3,10");
+    check_targets(NULL, "0,1,2,3,10");
+    check_targets("all", "0,1,2,3,10");
     check_targets("2", "2");
-    check_targets("10,0-2", "0-2,10");
+    check_targets("10,0-2", "0,1,2,10");
     check_targets("ice,ocean", "0,1");
     check_targets("1,ice,1", "1");
     check_targets(" 1 , 2", "1,2");
@@ -333,7 +334,8 @@ START_TEST(lines_come_as_they_are_written)
     int ends[2];
     const char *line;
     ck_assert_int_eq(pipe(ends), 0);
-    struct lines lines = { .fd = ends[0] };
+    struct lines lines;
+    lines_start(&lines, ends[0]);
     ck_assert_int_eq(lines_next(&lines, &line), LINES_NOT_YET);
     ck_assert_int_eq(write(ends[1], "a\n\nb", 4), 4);
     ck_assert_int_eq(lines_next(&lines, &line), LINES_ONE);
@@ -347,6 +349,49 @@ START_TEST(lines_come_as_they_are_written)
     ck_assert_int_eq(lines_next(&lines, &line), LINES_END);
     lines_clear(&lines);
     close(ends[0]);
+}
+END_TEST
+
+START_TEST(lines_are_counted_ahead)
+{
+    int ends[2];
+    bool about;
+    const char *line;
+    struct lines lines;
+    ck_assert_int_eq(pipe(ends), 0);
+    lines_start(&lines, ends[0]);
+    ck_assert_int_eq(write(ends[1], "a\nb\nc", 5), 5);
+    lines_fill(&lines, 1);
+    ck_assert_uint_eq(lines_waiting(&lines), 5);
+    ck_assert(lines_total(&lines, &about) == 0);
+    ck_assert_int_eq(lines_next(&lines, &line), LINES_ONE);
+    close(ends[1]);
+    lines_fill(&lines, 100);
+    ck_assert(lines_total(&lines, &about) == 3);
+    ck_assert(!about);
+    lines_clear(&lines);
+    close(ends[0]);
+}
+END_TEST
+
+START_TEST(lines_of_a_large_file_are_estimated)
+{
+    bool about;
+    struct lines lines;
+    FILE *file = tmpfile();
+    for (int i = 0; i < 100000; i++)
+        fprintf(file, "%09d\n", i);
+    rewind(file);
+    lines_start(&lines, fileno(file));
+    lines_fill(&lines, 1);
+    double total = lines_total(&lines, &about);
+    ck_assert(about);
+    ck_assert(total > 99900 && total < 100100);
+    lines_fill(&lines, SIZE_MAX);
+    ck_assert(lines_total(&lines, &about) == 100000);
+    ck_assert(!about);
+    lines_clear(&lines);
+    fclose(file);
 }
 END_TEST
 
@@ -370,6 +415,8 @@ int main(void)
     tcase_add_test(tests, wrong_options_are_refused);
     tcase_add_test(tests, escapes_are_taken_out);
     tcase_add_test(tests, lines_come_as_they_are_written);
+    tcase_add_test(tests, lines_are_counted_ahead);
+    tcase_add_test(tests, lines_of_a_large_file_are_estimated);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

@@ -1,7 +1,7 @@
 # All but main: what unit tests link.
 noinst_LTLIBRARIES += libcli.la
 libcli_la_SOURCES = \
-    %reldir%/cli.h %reldir%/answers.c %reldir%/array_text.c %reldir%/board.h %reldir%/board.c %reldir%/code.c \
+    %reldir%/cli.h %reldir%/answers.c %reldir%/array_item.h %reldir%/array_item.c %reldir%/array_text.c %reldir%/board.h %reldir%/board.c %reldir%/code.c \
     %reldir%/fold.h %reldir%/fold.c %reldir%/interrupt.c %reldir%/job.c %reldir%/lines.h %reldir%/lines.c %reldir%/npy.h %reldir%/npy.c \
     %reldir%/npy_file.c %reldir%/options.c %reldir%/progress.h %reldir%/progress.c %reldir%/pyliteral.h \
     %reldir%/pyliteral.c %reldir%/say.c %reldir%/target.h %reldir%/target.c %reldir%/text.h %reldir%/text.c \
@@ -11,7 +11,7 @@ libcli_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 # The compiler is MPI's: nothing of MPI shall be needed where ipp-steer runs.
 bin_PROGRAMS += ipp-steer
 ipp_steer_SOURCES = \
-    %reldir%/complete.c %reldir%/connect.h %reldir%/connect.c %reldir%/main.c \
+    %reldir%/complete.c %reldir%/connect.h %reldir%/connect.c %reldir%/log_tail.h %reldir%/log_tail.c %reldir%/main.c %reldir%/map.h %reldir%/map_show.c \
     %reldir%/mapped.h %reldir%/mapped.c %reldir%/prompt.h %reldir%/prompt.c %reldir%/pulled.h %reldir%/pulled.c %reldir%/script.c %reldir%/show.h \
     %reldir%/verb_code.c %reldir%/verb_control.c %reldir%/verb_data.c %reldir%/verb_events.c %reldir%/verb_invite.c \
     %reldir%/verb_map.c %reldir%/verb_show.c %reldir%/verb_spread.c %reldir%/verb_top.c

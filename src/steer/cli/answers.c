@@ -63,9 +63,25 @@ int answers_code(const ipp_future_t *future)
     return count > 0 ? CLI_OK : CLI_FAILED;
 }
 
+/* IPython prints some errors and answers with them too. */
+static bool said_already(const struct job *job, int engine, const char *complaint)
+{
+    char key[16];
+    snprintf(key, sizeof key, "%d", engine);
+    const char *said = wire_json_string(json_object_get(job->records, key), "said", "");
+    size_t length = strlen(complaint), end = strlen(said);
+    while (end > 0 && said[end - 1] == '\n')
+        end--;
+    return length > 0 && end >= length && strncmp(said + end - length, complaint, length) == 0;
+}
+
 static void show_complaint(struct job *job, const ipp_answer_t *answer)
 {
     char *complaint = answer_complaint(answer, job->runs_code);
+    if (said_already(job, answer->engine, complaint)) {
+        free(complaint);
+        return;
+    }
     if (job->board && answer->engine >= 0)
         board_add(job->board, BOARD_ERROR, answer->engine, complaint, ipp_now_ms());
     else

@@ -28,7 +28,7 @@ struct cli_options {
     const char *signal, *role, *expires, *revoke;
     int timeout_s; /* 0: the library's */
     int chunk;     /* items of a map that travel together; 0: not given */
-    bool json, follow, list, help, version;
+    bool json, follow, list, all, help, version;
     unsigned given; /* bit enum cli_option of those that were given */
 };
 
@@ -44,6 +44,7 @@ enum cli_option {
     CLI_LIST = 1 << 7,
     CLI_REVOKE = 1 << 8,
     CLI_CHUNK = 1 << 9,
+    CLI_ALL = 1 << 10,
 };
 
 struct cli {
@@ -51,7 +52,7 @@ struct cli {
     int argc; /* arguments of the verb */
     const char **argv;
     ipp_steer_t *steer;
-    bool colour_out, colour_err, terminal_err;
+    bool colour_out, colour_err, terminal_out, terminal_err;
     struct progress *progress; /* hidden before anything is printed; NULL: none */
 };
 
@@ -81,13 +82,20 @@ void cli_hide_progress(void *cli);
 struct board *cli_board(struct cli *cli, const char *targets);
 /* What ipp_steer_about says, parsed; the caller's. */
 json_t *cli_about(struct cli *cli);
+/* Whether the role is the one that may only look. */
+bool cli_is_observer(struct cli *cli);
 
-/* ---- Ctrl-C (interrupt.c) ---- */
+/* ---- signals (interrupt.c) ---- */
 
 /* From now on Ctrl-C is counted and wakes `steer`; NULL: as before the first call. */
 void cli_interrupts_catch(ipp_steer_t *steer);
 /* How often since the last call. */
 int cli_interrupts(void);
+/* Whether there has been any since cli_interrupts_catch. */
+bool cli_was_interrupted(void);
+/* Called, in a signal handler, before SIGTERM, SIGHUP or SIGQUIT ends this program; NULL: nothing.
+ */
+void cli_at_end(void (*function)(void));
 
 /* ---- requests (job.c) ---- */
 
@@ -99,8 +107,9 @@ struct job {
     struct board *board; /* output goes there; NULL: it is recorded (with --json) */
     const char *unit;    /* of the progress bar, which counts answers; NULL: no bar */
     /* The rest is job.c's. */
-    ipp_future_t *future, *interruption;
-    json_t *records; /* by engine id: stdout, stderr, result, display */
+    ipp_future_t *future;
+    json_t *records; /* by engine id: stdout, stderr, result, display; with a board: said, what came
+                        last on stderr */
     int interrupts;
 };
 
@@ -119,6 +128,10 @@ void job_on_output(const ipp_output_t *output, void *arg);
 /* One answer of the bridge's: content of the reply, the caller's. NULL: it failed, which has been
  * said; *code is the exit code. */
 json_t *job_ask(struct cli *cli, const char *channel, const char *type, json_t *content, int *code);
+
+/* Ids of the living engines that `spec` (NULL: all) means, as target_resolve. -1: said why not, of
+ * an engine that is gone what has become of it. */
+int cli_targets(struct cli *cli, const char *spec, int **ids, size_t *count);
 
 /* ---- answers (answers.c) ---- */
 

@@ -70,16 +70,13 @@ static void choose(struct talk *talk, const char *spec, int *code)
 {
     int *ids;
     size_t count;
-    ipp_err_t err;
-    json_t *about = cli_about(talk->cli);
-    if (target_resolve(spec, json_object_get(about, "engines"), &ids, &count, &err) < 0) {
-        *code = cli_complain(talk->cli, CLI_FAILED, "%%on %s: %s", spec, err.text);
-    } else {
-        free(ids);
-        free(talk->targets);
-        talk->targets = cli_strdup(spec);
+    if (cli_targets(talk->cli, spec, &ids, &count) < 0) {
+        *code = CLI_FAILED;
+        return;
     }
-    json_decref(about);
+    free(ids);
+    free(talk->targets);
+    talk->targets = cli_strdup(spec);
 }
 
 static const char help[] =
@@ -213,6 +210,12 @@ static void greet(struct talk *talk)
     printf("%zu engines, Python %s, you are %s. %%help helps, Ctrl-D leaves.\n",
            json_object_size(json_object_get(about, "engines")),
            wire_json_string(about, "python", "?"), wire_json_string(about, "role", "?"));
+    if (cli_is_observer(talk->cli))
+        fputs(
+            "An observer sees status, output and events, and pulls arrays and plain values:\n"
+            "  ipp-steer status, engines, tasks, top, events -f, logs -f, pull NAME, gather NAME\n"
+            "What is typed here is refused: only operators run code.\n",
+            stdout);
     json_decref(about);
 }
 

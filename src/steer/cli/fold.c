@@ -2,6 +2,7 @@
  * Folding: what several engines say alike is shown once, with their ids as ranges. */
 #include "steer/cli/fold.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@ static struct fold_group *find_group(struct fold *fold, const char *said)
     return &fold->groups[fold->count++];
 }
 
-void fold_add(struct fold *fold, int id, const char *said)
+void fold_add(struct fold *fold, int64_t id, const char *said)
 {
     struct fold_group *group = find_group(fold, said);
     if (group->count == group->capacity) {
@@ -27,7 +28,7 @@ void fold_add(struct fold *fold, int id, const char *said)
 
 static int compare_ids(const void *left, const void *right)
 {
-    int a = *(const int *)left, b = *(const int *)right;
+    int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
     return (a > b) - (a < b);
 }
 
@@ -63,7 +64,7 @@ void fold_clear(struct fold *fold)
 }
 
 /* How many ids from `first` follow each other without a gap. */
-static size_t run_length(const int *ids, size_t count, size_t first)
+static size_t run_length(const int64_t *ids, size_t count, size_t first)
 {
     size_t next = first + 1;
     while (next < count && ids[next] == ids[next - 1] + 1)
@@ -71,7 +72,7 @@ static size_t run_length(const int *ids, size_t count, size_t first)
     return next - first;
 }
 
-void fold_ids(struct text *out, const int *ids, size_t count, size_t limit)
+void fold_ids(struct text *out, const int64_t *ids, size_t count, size_t limit)
 {
     const size_t begin = out->size;
     for (size_t i = 0; i < count;) {
@@ -85,9 +86,9 @@ void fold_ids(struct text *out, const int *ids, size_t count, size_t limit)
             text_print(out, "%sbridge", comma);
             length = 1;
         } else if (length > 2) {
-            text_print(out, "%s%d-%d", comma, ids[i], ids[i + length - 1]);
+            text_print(out, "%s%" PRId64 "-%" PRId64, comma, ids[i], ids[i + length - 1]);
         } else {
-            text_print(out, "%s%d", comma, ids[i]);
+            text_print(out, "%s%" PRId64, comma, ids[i]);
             length = 1;
         }
         i += length;

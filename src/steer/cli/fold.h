@@ -4,13 +4,14 @@
 #define IPP_CLI_FOLD_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "steer/cli/text.h"
 
-/* Engines that said the same. Ids in ascending order, each once. */
+/* Engines (or items of a map) that said the same. Ids in ascending order, each once. */
 struct fold_group {
     char *said;
-    int *ids;
+    int64_t *ids;
     size_t count, capacity;
 };
 
@@ -20,7 +21,7 @@ struct fold {
     size_t count;
 };
 
-void fold_add(struct fold *fold, int id, const char *said);
+void fold_add(struct fold *fold, int64_t id, const char *said);
 /* Groups in the order of their lowest ids, ids in order: call it once, before the groups are read.
  */
 void fold_finish(struct fold *fold);
@@ -28,6 +29,6 @@ void fold_clear(struct fold *fold);
 
 /* Adds ascending ids as "0-3,7"; -1 is the bridge. What would be longer than `limit` characters is
  * cut and the number of ids said: "0,2,4,... (500)". 0: no limit. */
-void fold_ids(struct text *out, const int *ids, size_t count, size_t limit);
+void fold_ids(struct text *out, const int64_t *ids, size_t count, size_t limit);
 
 #endif

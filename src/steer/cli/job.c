@@ -17,6 +17,8 @@ static json_t *record_of(struct job *job, int engine)
 {
     char key[16];
     snprintf(key, sizeof key, "%d", engine);
+    if (!job->records)
+        job->records = json_object();
     json_t *record = json_object_get(job->records, key);
     if (!record) {
         record = json_object();
@@ -40,11 +42,14 @@ static void on_stream(struct job *job, int engine, const json_t *content)
 {
     const char *text = wire_json_string(content, "text", "");
     bool error = strcmp(wire_json_string(content, "name", "stdout"), "stderr") == 0;
-    if (job->board)
+    if (job->board) {
         board_add(job->board, error ? BOARD_STDERR : BOARD_STDOUT, engine, text, ipp_now_ms());
-    else
+        if (error)
+            json_object_set(record_of(job, engine), "said", json_object_get(content, "text"));
+    } else {
         record_piece(record_of(job, engine), error ? "stderr" : "stdout",
                      json_object_get(content, "text"));
+    }
 }
 
 /* A result or something displayed: a bundle of forms, of which a terminal shows the plain text. */
@@ -100,8 +105,6 @@ int job_send(struct job *job, const char *channel, const char *type, json_t *con
     json_decref(content);
     if (!job->targets)
         job->targets = job->cli->options.on;
-    if (!job->records)
-        job->records = json_object();
     struct ipp_request request = {
         .type = type,
         .channel = channel,
@@ -131,11 +134,8 @@ static void interrupt_engines(struct job *job)
         return;
     }
     cli_complain(job->cli, 0, "interrupting the engines; Ctrl-C again to leave them");
-    job->interruption = ipp_steer_interrupt(job->cli->steer, job->targets, &err);
-    if (!job->interruption)
+    if (ipp_future_interrupt(job->future, &err) < 0)
         cli_complain(job->cli, 0, "%s", err.text);
-    /* What waits behind somebody else's work must not begin. */
-    ipp_future_cancel(job->future, &err);
 }
 
 /* True: the second one, leave. */
@@ -215,7 +215,6 @@ int job_run(struct job *job, const char *channel, const char *type, json_t *cont
 
 void job_clear(struct job *job)
 {
-    ipp_future_destroy(job->interruption);
     ipp_future_destroy(job->future);
     json_decref(job->records);
     board_destroy(job->board);
@@ -233,4 +232,36 @@ json_t *job_ask(struct cli *cli, const char *channel, const char *type, json_t *
         *code = answers_show(&job);
     job_clear(&job);
     return answer;
+}
+
+/* What the bridge says of an engine that is not there: that it died, or never was. No request for
+ * it can wait anywhere. */
+static void complain_of(struct cli *cli, int id, const char *otherwise)
+{
+    char target[16];
+    snprintf(target, sizeof target, "%d", id);
+    struct job job = { .cli = cli, .targets = target };
+    int code = job_run(&job, "engines", "pull_request", json_pack("{s:[]}", "names"));
+    const ipp_answer_t *answer = code == CLI_OK && ipp_future_count(job.future) > 0
+                                     ? ipp_future_answer(job.future, 0)
+                                     : NULL;
+    json_t *content = answer ? answer_content(answer) : NULL;
+    if (code == CLI_OK)
+        cli_complain(cli, 0, "%s", wire_json_string(content, "evalue", otherwise));
+    json_decref(content);
+    job_clear(&job);
+}
+
+int cli_targets(struct cli *cli, const char *spec, int **ids, size_t *count)
+{
+    ipp_err_t err;
+    json_t *about = cli_about(cli), *engines = json_object_get(about, "engines");
+    int result = target_resolve(spec, engines, ids, count, &err);
+    int missing = result < 0 && errno == ENOENT ? target_missing(spec, engines) : -1;
+    if (missing >= 0)
+        complain_of(cli, missing, err.text);
+    else if (result < 0)
+        cli_complain(cli, 0, "%s", err.text);
+    json_decref(about);
+    return result;
 }

@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "steer/cli/cli.h"
 #include "steer/cli/target.h"
 #include "steer/cli/text.h"
+#include "wire/wire.h"
 
 #ifndef PACKAGE_STRING
 #define PACKAGE_STRING "ippmpi" /* compiled without configure */
@@ -24,9 +26,10 @@ static const struct cli_verb verbs[] = {
     { "status", verb_status, CLI_JSON, 0, 0, "", "the cluster in a few lines" },
     { "engines", verb_engines, CLI_JSON | CLI_ON, 0, 0, "[--on ENGINES]",
       "each engine: host, process, place, group, load" },
-    { "tasks", verb_tasks, CLI_JSON | CLI_ON, 0, 0, "[--on ENGINES]",
-      "what runs and waits on each engine" },
-    { "top", verb_top, CLI_JSON, 0, 0, "", "engines and queues, live; q leaves" },
+    { "tasks", verb_tasks, CLI_JSON | CLI_ON | CLI_ALL, 0, 0, "[--on ENGINES] [--all]",
+      "what runs and waits on each engine; --all: and what is done" },
+    { "top", verb_top, CLI_JSON | CLI_ON, 0, 0, "[--on ENGINES]",
+      "engines and queues, live; q leaves" },
     { "exec", verb_exec, CLI_JSON | CLI_ON, 1, 1, "[--on ENGINES] CODE", "run Python code" },
     { "run", verb_run, CLI_JSON | CLI_ON, 1, 1, "[--on ENGINES] FILE",
       "run a file of this machine (-: standard input)" },
@@ -44,7 +47,8 @@ static const struct cli_verb verbs[] = {
     { "gather", verb_gather, CLI_JSON | CLI_ON | CLI_OUTPUT, 1, 1,
       "[--on ENGINES] NAME [-o FILE.npy]", "put the engines' rows together" },
     { "reduce", verb_reduce, CLI_JSON | CLI_ON | CLI_OUTPUT, 2, 2,
-      "[--on ENGINES] NAME sum|prod|min|max|and|or [-o FILE.npy]", "combine the engines' values" },
+      "[--on ENGINES] NAME sum|prod|min|max|and|or|FUNCTION [-o FILE.npy]",
+      "combine the engines' values" },
     { "interrupt", verb_interrupt, CLI_JSON | CLI_ON, 0, 0, "[--on ENGINES]",
       "KeyboardInterrupt in what runs" },
     { "kill", verb_kill, CLI_JSON | CLI_ON | CLI_SIGNAL, 0, 0, "--on ENGINES [--signal NAME]",
@@ -53,7 +57,7 @@ static const struct cli_verb verbs[] = {
     { "events", verb_events, CLI_JSON | CLI_FOLLOW, 0, 0, "[--follow]",
       "who came and went, and which engines were lost" },
     { "logs", verb_logs, CLI_JSON | CLI_FOLLOW, 0, 0, "[--follow]",
-      "events, and what everybody's code prints" },
+      "the cluster's log; with -f also events, and what everybody's code prints" },
     { "invite", verb_invite, CLI_JSON | CLI_ROLE | CLI_EXPIRES | CLI_OUTPUT | CLI_LIST | CLI_REVOKE,
       0, 1, "NAME --role observer|operator [--expires 2h] [-o FILE] | --list | --revoke NAME",
       "let others in" },
@@ -61,10 +65,9 @@ static const struct cli_verb verbs[] = {
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)
 
 /* In the order of enum cli_option. */
-static const char *const option_names[] = {
-    "--json", "--on",      "-o",     "--follow", "--signal",
-    "--role", "--expires", "--list", "--revoke", "--chunk"
-};
+static const char *const option_names[] = { "--json",   "--on",    "-o",        "--follow",
+                                            "--signal", "--role",  "--expires", "--list",
+                                            "--revoke", "--chunk", "--all" };
 
 static int usage(FILE *to, int code)
 {
@@ -119,15 +122,33 @@ static int check_usage(struct cli *cli, const struct cli_verb *verb)
 /* What ipp_steer_connect calls `where`; the caller frees it. NULL: two clusters were named. */
 static char *where(const struct cli_options *options)
 {
-    if (options->connection_file && (options->ssh || options->cluster_id || options->profile))
+    const char *file = options->connection_file,
+               *id = options->cluster_id ? options->cluster_id : "";
+    const char *ssh = options->ssh ? options->ssh : "";
+    if (file && (options->cluster_id || options->profile))
         return NULL;
-    if (options->connection_file) /* a file without a slash is not a cluster's id */
-        return cli_format("%s%s", strchr(options->connection_file, '/') ? "" : "./",
-                          options->connection_file);
-    const char *id = options->cluster_id ? options->cluster_id : "";
-    if (options->ssh)
-        return cli_format("ssh://%s%s%s", options->ssh, id[0] ? "/" : "", id);
-    return cli_strdup(id);
+    if (!file && !options->ssh)
+        return cli_strdup(id);
+    /* A file without a slash is not a cluster's id. */
+    return cli_format("%s%s%s%s%s", options->ssh ? "ssh://" : "", ssh,
+                      options->ssh && (file || id[0]) ? "/" : "",
+                      file && !strchr(file, '/') ? "./" : "", file ? file : id);
+}
+
+/* Who can read the file can come in: on a machine of many users that is a line worth. */
+static void warn_of_readers(struct cli *cli)
+{
+    struct stat stat_of_file;
+    const struct cli_options *options = &cli->options;
+    char *path = options->connection_file ? cli_strdup(options->connection_file)
+                 : options->ssh           ? NULL
+                                : wire_connection_path(options->profile, options->cluster_id, NULL);
+    if (path && stat(path, &stat_of_file) == 0 && stat_of_file.st_mode & (S_IRGRP | S_IROTH))
+        cli_complain(cli, 0,
+                     "warning: %s holds a key, and others than its owner may read it (mode %04o): "
+                     "chmod 600 keeps it secret",
+                     path, (unsigned)stat_of_file.st_mode & 07777);
+    free(path);
 }
 
 static int open_connection(struct cli *cli)
@@ -143,6 +164,7 @@ static int open_connection(struct cli *cli)
         return cli_complain(cli, CLI_USAGE,
                             "--connection-file names a cluster, and another "
                             "option does too");
+    warn_of_readers(cli);
     cli->steer = ipp_steer_connect(target, &options, &err);
     free(target);
     return cli->steer ? 0 : cli_complain(cli, CLI_NO_CONNECTION, "%s", err.text);
@@ -194,6 +216,7 @@ int main(int argc, char **argv)
 {
     struct cli cli = { .colour_out = colour_on(STDOUT_FILENO),
                        .colour_err = colour_on(STDERR_FILENO),
+                       .terminal_out = isatty(STDOUT_FILENO),
                        .terminal_err = isatty(STDERR_FILENO) };
     const char **words = cli_realloc(NULL, (size_t)argc + 1, sizeof *words);
     static char name[] = "ipp-steer";

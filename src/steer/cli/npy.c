@@ -74,9 +74,18 @@ static int64_t field_items(const json_t *shape)
     return items;
 }
 
+/* A name, or a title and a name. */
+static bool names_field(const json_t *name)
+{
+    return json_is_string(name) ||
+           (json_array_size(name) == 2 && json_is_string(json_array_get(name, 0)) &&
+            json_is_string(json_array_get(name, 1)));
+}
+
 static int64_t field_bytes(const json_t *field, int depth, ipp_err_t *err)
 {
-    if (!json_is_array(field) || json_array_size(field) < 2 || json_array_size(field) > 3)
+    if (!json_is_array(field) || json_array_size(field) < 2 || json_array_size(field) > 3 ||
+        !names_field(json_array_get(field, 0)))
         return ipp_err(err, EINVAL, "a field of its dtype is not a name, a dtype and a shape");
     int64_t each = item_bytes(json_array_get(field, 1), depth + 1, err), bytes;
     int64_t items = field_items(json_array_get(field, 2));

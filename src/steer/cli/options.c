@@ -29,6 +29,7 @@ static const struct option table[] = {
     { "list", no_argument, NULL, LONG_FIRST + 107 },
     { "revoke", required_argument, NULL, LONG_FIRST + 108 },
     { "chunk", required_argument, NULL, LONG_FIRST + 109 },
+    { "all", no_argument, NULL, LONG_FIRST + 110 },
     { 0 },
 };
 
@@ -118,6 +119,9 @@ static bool take(struct cli_options *options, int key, const char *value)
         return true;
     case CLI_REVOKE:
         options->revoke = value;
+        return true;
+    case CLI_ALL:
+        options->all = true;
         return true;
     case CLI_CHUNK:
         options->chunk = read_count("chunk", value);

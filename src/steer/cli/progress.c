@@ -35,7 +35,7 @@ static void print_numbers(struct text *out, const struct progress *progress, dou
     double rate = seconds > 0 ? progress->done / seconds : 0;
     text_print(out, "%.0f", progress->done);
     if (progress->total > 0)
-        text_print(out, "/%.0f", progress->total);
+        text_print(out, "/%s%.0f", progress->about ? "~" : "", progress->total);
     text_print(out, " %s", progress->unit);
     if (progress->done <= 0)
         return;
@@ -75,18 +75,22 @@ static int columns_of(int fd)
     return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-void progress_tick(struct progress *progress, int64_t now_ms)
+static void draw(struct progress *progress, int64_t now_ms)
 {
     struct text line = { 0 };
-    if (!progress->terminal || now_ms - progress->begin_ms < SHOW_AFTER_MS ||
-        now_ms - progress->drawn_ms < DRAW_EVERY_MS)
-        return;
     progress->drawn_ms = now_ms;
-    progress->shown = true;
+    progress->shown = progress->ever = true;
     progress_print(&line, progress, now_ms, columns_of(STDERR_FILENO));
-    fprintf(stderr, "\r%s\033[K", line.at);
+    fprintf(stderr, "\r%s\033[K", text_string(&line));
     fflush(stderr);
     text_clear(&line);
+}
+
+void progress_tick(struct progress *progress, int64_t now_ms)
+{
+    if (progress->terminal && now_ms - progress->begin_ms >= SHOW_AFTER_MS &&
+        now_ms - progress->drawn_ms >= DRAW_EVERY_MS)
+        draw(progress, now_ms);
 }
 
 void progress_hide(struct progress *progress)
@@ -103,4 +107,14 @@ void progress_end(struct progress *progress)
 {
     progress_hide(progress);
     text_clear(&progress->note);
+}
+
+void progress_leave(struct progress *progress, int64_t now_ms)
+{
+    if (progress->ever) {
+        draw(progress, now_ms);
+        fputc('\n', stderr);
+        progress->shown = false;
+    }
+    progress_end(progress);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -23,8 +24,18 @@ struct prompt {
     History *history;
     char *path; /* of the history; NULL: none is kept */
     struct text label, line, notices;
-    bool interrupted, disconnected;
+    bool interrupted, disconnected, observer;
 };
+
+/* ---- the terminal ---- */
+
+static struct termios saved;
+
+/* In a signal handler: libedit has its own mode while a line is edited. */
+static void restore(void)
+{
+    tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+}
 
 /* ---- what happens while the user thinks ---- */
 
@@ -37,8 +48,10 @@ static void on_event(const ipp_output_t *output, void *arg)
         text_print(&prompt->notices, "ipp-steer: engine %lld %s\n",
                    (long long)json_integer_value(json_object_get(content, "id")),
                    strcmp(event, "engine_lost") == 0 ? "is lost" : "has ended");
-    else if (strcmp(event, "shutdown") == 0)
+    else if (strcmp(event, "shutdown") == 0) {
         text_add_string(&prompt->notices, "ipp-steer: the cluster ends\n");
+        prompt->disconnected = true;
+    }
     json_decref(content);
 }
 
@@ -63,13 +76,13 @@ static bool wait_for_key(struct prompt *prompt)
         prompt->interrupted = true;
         return false;
     }
-    if (ipp_steer_progress(steer, 0, &err) < 0) {
+    if (ipp_steer_progress(steer, 0, &err) < 0 && !prompt->disconnected) {
         text_print(&prompt->notices, "ipp-steer: %s\n", err.text);
         prompt->disconnected = true;
     }
-    if (show_notices(prompt, "\r\033[K"))
+    if (show_notices(prompt, "\r\033[K") && !prompt->disconnected)
         el_set(prompt->edit, EL_REFRESH);
-    return fds[0].revents != 0;
+    return fds[0].revents != 0 && !prompt->disconnected;
 }
 
 /* One character of the terminal's, whose bytes may come one by one. 1, 0 at the end. */
@@ -258,12 +271,14 @@ static char *label_of(EditLine *edit)
 struct prompt *prompt_create(struct talk *talk)
 {
     struct prompt *prompt = cli_realloc(NULL, 1, sizeof *prompt);
-    *prompt = (struct prompt){ .talk = talk };
+    *prompt = (struct prompt){ .talk = talk, .observer = cli_is_observer(talk->cli) };
     prompt->edit = el_init("ipp-steer", stdin, stdout, stderr);
     if (!prompt->edit) {
         free(prompt);
         return NULL;
     }
+    if (tcgetattr(STDIN_FILENO, &saved) == 0)
+        cli_at_end(restore);
     history_open(prompt);
     el_set(prompt->edit, EL_CLIENTDATA, prompt);
     el_set(prompt->edit, EL_PROMPT, label_of);
@@ -289,6 +304,7 @@ void prompt_destroy(struct prompt *prompt)
         ipp_steer_subscribe(prompt->talk->cli->steer, "own", false, NULL, NULL, NULL));
     history_save(prompt);
     el_end(prompt->edit);
+    cli_at_end(NULL);
     history_end(prompt->history);
     text_clear(&prompt->label);
     text_clear(&prompt->line);
@@ -297,15 +313,16 @@ void prompt_destroy(struct prompt *prompt)
     free(prompt);
 }
 
-/* "[0-3] >>> ", and dots of the same width for the lines that continue a statement. */
+/* "[0-3] >>> " or "[0-3] observer >>> ", and dots of the same width for the lines that continue a
+ * statement. */
 static void make_label(struct prompt *prompt)
 {
-    const char *targets = prompt->talk->targets;
+    const char *targets = prompt->talk->targets, *role = prompt->observer ? " observer" : "";
     text_clear(&prompt->label);
     if (prompt->talk->code.size > 0)
-        text_print(&prompt->label, "%*s ... ", (int)strlen(targets) + 2, "");
+        text_print(&prompt->label, "%*s ... ", (int)(strlen(targets) + strlen(role)) + 2, "");
     else
-        text_print(&prompt->label, "[%s] >>> ", targets);
+        text_print(&prompt->label, "[%s]%s >>> ", targets, role);
 }
 
 static void remember(struct prompt *prompt)
@@ -320,6 +337,8 @@ enum prompt_result prompt_read(struct prompt *prompt, const char **line)
     int length = 0;
     prompt->interrupted = false;
     show_notices(prompt, "");
+    if (prompt->disconnected) /* it was while the engines worked */
+        return PROMPT_NO_CONNECTION;
     make_label(prompt);
     const char *text = el_gets(prompt->edit, &length);
     if (prompt->disconnected)

@@ -30,9 +30,9 @@ void pulled_read(struct pulled *pulled, const ipp_answer_t *answer)
     *pulled = (struct pulled){ 0 };
     if (answer->status != IPP_OK)
         return;
-    json_t *content = answer_content(answer);
-    pulled->entry = json_incref(json_array_get(json_object_get(content, "names"), 0));
-    json_decref(content);
+    pulled->content = answer_content(answer);
+    pulled->entry = json_array_get(json_object_get(pulled->content, "names"), 0);
+    pulled->shown = json_object_get(pulled->content, "shown");
     const json_t *array = json_object_get(pulled->entry, "array");
     pulled->value = json_object_get(pulled->entry, "json");
     if (array)
@@ -45,13 +45,21 @@ void pulled_read(struct pulled *pulled, const ipp_answer_t *answer)
 
 void pulled_clear(struct pulled *pulled)
 {
-    json_decref(pulled->entry);
+    json_decref(pulled->content);
     *pulled = (struct pulled){ 0 };
+}
+
+bool pulled_wants_python(const struct pulled *pulled)
+{
+    return pulled->kind == PULLED_PICKLE ||
+           (pulled->kind == PULLED_ARRAY && !array_is_shown(&pulled->array));
 }
 
 void pulled_print(struct text *out, const struct pulled *pulled)
 {
-    if (pulled->kind == PULLED_ARRAY)
+    if (pulled->shown)
+        text_add_string(out, code_value_text(pulled->shown));
+    else if (pulled->kind == PULLED_ARRAY)
         array_print(out, &pulled->array);
     else if (pulled->kind == PULLED_JSON)
         value_print(out, pulled->value);
@@ -60,25 +68,39 @@ void pulled_print(struct text *out, const struct pulled *pulled)
                    wire_json_string(json_object_get(pulled->entry, "pickle"), "python", ""));
 }
 
+static void add_kind(json_t *object, const struct npy_array *array)
+{
+    json_t *shape = json_array();
+    for (int i = 0; i < array->ndims; i++)
+        json_array_append_new(shape, json_integer(array->shape[i]));
+    json_object_set(object, "dtype", array->dtype);
+    json_object_set_new(object, "shape", shape);
+}
+
+void pulled_describe(json_t *object, const struct pulled *pulled)
+{
+    if (pulled->kind == PULLED_ARRAY)
+        add_kind(object, &pulled->array);
+}
+
 void pulled_json(json_t *object, const struct pulled *pulled)
 {
     struct text text = { 0 };
-    json_t *value = NULL, *shape = json_array();
-    if (pulled->kind == PULLED_JSON) {
-        value = json_incref(pulled->value);
-    } else if (pulled->kind == PULLED_ARRAY) {
-        value = array_json(&pulled->array);
-        json_object_set(object, "dtype", pulled->array.dtype);
-        for (int i = 0; i < pulled->array.ndims; i++)
-            json_array_append_new(shape, json_integer(pulled->array.shape[i]));
-        json_object_set(object, "shape", shape);
+    json_t *value = NULL;
+    pulled_describe(object, pulled);
+    if (pulled->shown) {
+        code_value_json(object, pulled->shown);
+        return;
     }
-    json_decref(shape);
-    if (!value && pulled->kind != PULLED_NOTHING) {
+    if (pulled->kind == PULLED_JSON)
+        value = json_incref(pulled->value);
+    else if (pulled->kind == PULLED_ARRAY)
+        value = array_json(&pulled->array);
+    if (value) {
+        json_object_set_new(object, "value", value);
+    } else if (pulled->kind != PULLED_NOTHING) {
         pulled_print(&text, pulled);
         json_object_set_new(object, "text", json_string(text_string(&text)));
-    } else if (value) {
-        json_object_set_new(object, "value", value);
     }
     text_clear(&text);
 }

@@ -10,6 +10,7 @@
 #include "steer/cli/cli.h"
 #include "steer/cli/target.h"
 #include "steer/cli/text.h"
+#include "wire/wire.h"
 
 void cli_hide_progress(void *cli)
 {
@@ -58,6 +59,14 @@ json_t *cli_about(struct cli *cli)
 {
     json_t *about = json_loads(ipp_steer_about(cli->steer), JSON_ALLOW_NUL, NULL);
     return about ? about : json_object();
+}
+
+bool cli_is_observer(struct cli *cli)
+{
+    json_t *about = cli_about(cli);
+    bool observer = strcmp(wire_json_string(about, "role", ""), "observer") == 0;
+    json_decref(about);
+    return observer;
 }
 
 static int read_all(FILE *file, struct text *text)

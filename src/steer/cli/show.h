@@ -9,7 +9,7 @@
 long long show_number(const json_t *object, const char *key);
 /* Ids of the living engines that --on names; the caller frees them. NULL: said why, in *code too.
  */
-int *show_engines(struct cli *cli, const json_t *about, size_t *count, int *code);
+int *show_engines(struct cli *cli, size_t *count, int *code);
 /* object["ID"], borrowed. */
 const json_t *show_by_id(const json_t *object, int id);
 /* A queue_reply's content; as job_ask. */

@@ -194,3 +194,18 @@ int target_resolve(const char *spec, const json_t *engines, int **ids, size_t *c
     *count = wanted.count;
     return 0;
 }
+
+int target_missing(const char *spec, const json_t *engines)
+{
+    struct part part;
+    const char *end;
+    for (const char *at = spec ? spec : "all";; at = end + 1) {
+        end = part_end(at);
+        if (read_part(&part, at, end) == NULL && part.first >= 0)
+            for (int id = part.first; id <= part.last; id++)
+                if (!alive(engines, id))
+                    return id;
+        if (!*end)
+            return -1;
+    }
+}

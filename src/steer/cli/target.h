@@ -22,4 +22,7 @@ int target_single(const char *spec);
 int target_resolve(const char *spec, const json_t *engines, int **ids, size_t *count,
                    ipp_err_t *err);
 
+/* The first id of `spec` that is not among `engines`; -1 when there is none. */
+int target_missing(const char *spec, const json_t *engines);
+
 #endif

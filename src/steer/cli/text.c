@@ -29,15 +29,23 @@ char *cli_strdup(const char *string)
     return copy;
 }
 
-char *cli_format(const char *format, ...)
+static char *print_all(size_t *length, const char *format, va_list arguments)
 {
     char *string;
+    int size = vasprintf(&string, format, arguments);
+    if (size < 0)
+        no_memory();
+    *length = (size_t)size;
+    return string;
+}
+
+char *cli_format(const char *format, ...)
+{
+    size_t length;
     va_list arguments;
     va_start(arguments, format);
-    int length = vasprintf(&string, format, arguments);
+    char *string = print_all(&length, format, arguments);
     va_end(arguments);
-    if (length < 0)
-        no_memory();
     return string;
 }
 
@@ -65,14 +73,12 @@ void text_add_string(struct text *text, const char *string)
 
 void text_print(struct text *text, const char *format, ...)
 {
-    char *string;
+    size_t length;
     va_list arguments;
     va_start(arguments, format);
-    int length = vasprintf(&string, format, arguments);
+    char *string = print_all(&length, format, arguments);
     va_end(arguments);
-    if (length < 0)
-        no_memory();
-    text_add(text, string, (size_t)length);
+    text_add(text, string, length);
     free(string);
 }
 

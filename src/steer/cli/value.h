@@ -21,8 +21,10 @@ bool value_is_name(const char *text, size_t length);
 /* As Python's print shows it: strings as they are, None, True; lists and objects as JSON. */
 void value_print(struct text *out, const json_t *value);
 
-/* All of an array as nested lists, numbers that JSON does not have (nan, complex ones) as strings.
- * NULL when its dtype is not one of numbers; [] whenever there are no items. */
+/* Whether the two below can show items of its dtype: numbers, truth values, dates, text. */
+bool array_is_shown(const struct npy_array *array);
+/* All of an array as nested lists; dates, and numbers that JSON does not have (nan, complex ones),
+ * as strings. NULL when its items cannot be shown; [] whenever there are none. */
 json_t *array_json(const struct npy_array *array);
 /* An array as numpy shows it: what has more than 1000 items is cut. Arrays of other dtypes are only
  * described. */

@@ -106,8 +106,9 @@ static char *file_of(const char *pattern, int engine)
                  : cli_strdup(pattern);
 }
 
-/* What -o cannot hold is an error at the caller, with the engine named. */
-static int save_one(struct cli *cli, const ipp_answer_t *answer)
+/* What -o cannot hold is an error at the caller, with the engine named. `told`: of --json, or NULL.
+ */
+static int save_one(struct cli *cli, const ipp_answer_t *answer, json_t *told)
 {
     ipp_err_t err;
     struct pulled pulled;
@@ -120,8 +121,12 @@ static int save_one(struct cli *cli, const ipp_answer_t *answer)
                          answer->engine, cli->argv[0]);
     else
         result = npy_write(path, &pulled.array, &piece, 1, &err);
-    if (result < 0)
+    if (result < 0) {
         cli_complain(cli, 0, "%s", err.text);
+    } else if (told) {
+        json_object_set_new(told, "file", json_string(path));
+        pulled_describe(told, &pulled);
+    }
     free(path);
     pulled_clear(&pulled);
     return result < 0 ? CLI_FAILED : CLI_OK;
@@ -136,18 +141,20 @@ static int save_all(struct job *job)
                             "%zu engines have answered: -o wants a %%d in the file's name, "
                             "for their ids",
                             count);
+    json_t *list = job->cli->options.json ? answers_json(job) : NULL;
     for (size_t i = 0; i < count; i++) {
         const ipp_answer_t *answer = ipp_future_answer(job->future, i);
-        if (answer->status != IPP_OK || save_one(job->cli, answer) != CLI_OK)
+        if (answer->status != IPP_OK ||
+            save_one(job->cli, answer, json_array_get(list, i)) != CLI_OK)
             code = CLI_FAILED;
     }
-    if (job->cli->options.json)
-        cli_print_json(job->cli, answers_json(job));
+    if (list)
+        cli_print_json(job->cli, list);
     return code;
 }
 
 /* Engines whose value only Python can show; "" when there are none. The caller frees it. */
-static char *pickled_on(const struct job *job)
+static char *wanting_python(const struct job *job)
 {
     struct text ids = { 0 };
     size_t count = ipp_future_count(job->future);
@@ -155,7 +162,7 @@ static char *pickled_on(const struct job *job)
         struct pulled pulled;
         const ipp_answer_t *answer = ipp_future_answer(job->future, i);
         pulled_read(&pulled, answer);
-        if (pulled.kind == PULLED_PICKLE)
+        if (pulled_wants_python(&pulled))
             text_print(&ids, "%s%d", ids.size > 0 ? "," : "", answer->engine);
         pulled_clear(&pulled);
     }
@@ -163,7 +170,8 @@ static char *pickled_on(const struct job *job)
     return ids.at;
 }
 
-/* Lists, objects and the like: the engines say how they look, and what they are in JSON. */
+/* Lists, objects and the like: the engines say how they look, and what they are in JSON. That runs
+ * code, so it is not for observers. */
 static int ask_for_text(struct cli *cli, const char *targets, json_t *texts)
 {
     struct job job = { .cli = cli, .targets = targets, .runs_code = true };
@@ -185,20 +193,16 @@ static int ask_for_text(struct cli *cli, const char *targets, json_t *texts)
     return code;
 }
 
-static void show_text(struct job *job, const ipp_answer_t *answer, const json_t *texts, json_t *to)
+static void show_one(struct job *job, const ipp_answer_t *answer, const json_t *texts, json_t *to)
 {
     struct pulled pulled;
     struct text text = { 0 };
     char key[16];
     snprintf(key, sizeof key, "%d", answer->engine);
-    const json_t *bundle = json_object_get(texts, key);
     pulled_read(&pulled, answer);
-    if (bundle && to)
-        code_value_json(to, bundle);
-    else if (to)
+    pulled.shown = json_object_get(texts, key);
+    if (to)
         pulled_json(to, &pulled);
-    else if (bundle)
-        text_add_string(&text, code_value_text(bundle));
     else
         pulled_print(&text, &pulled);
     if (!to && answer->status == IPP_OK)
@@ -210,16 +214,17 @@ static void show_text(struct job *job, const ipp_answer_t *answer, const json_t 
 static int show_all(struct job *job)
 {
     json_t *texts = json_object(), *list = job->cli->options.json ? answers_json(job) : NULL;
-    char *pickled = pickled_on(job);
-    int code = pickled[0] ? ask_for_text(job->cli, pickled, texts) : CLI_OK;
+    char *asked = wanting_python(job);
+    bool ask = asked[0] && !cli_is_observer(job->cli);
+    int code = ask ? ask_for_text(job->cli, asked, texts) : CLI_OK;
     size_t count = ipp_future_count(job->future);
     for (size_t i = 0; i < count; i++)
-        show_text(job, ipp_future_answer(job->future, i), texts, json_array_get(list, i));
+        show_one(job, ipp_future_answer(job->future, i), texts, json_array_get(list, i));
     if (list)
         cli_print_json(job->cli, list);
     else
         answers_show(job);
-    free(pickled);
+    free(asked);
     json_decref(texts);
     return code == CLI_OK ? answers_code(job->future) : code;
 }

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What the cluster says unasked: events and logs. */
+ * What the cluster says unasked: events, logs, and what everybody's code prints. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "steer/cli/cli.h"
+#include "steer/cli/log_tail.h"
 #include "steer/cli/text.h"
 #include "wire/wire.h"
 
 struct feed {
     struct cli *cli;
     struct board *board; /* what code prints */
+    struct log_tail log; /* pid 0: none is read */
 };
 
 /* "2026-01-31 12:00:00" of a date. */
@@ -94,12 +97,76 @@ static int recent(struct cli *cli)
     return code;
 }
 
+/* ---- the log ---- */
+
+static void print_log(struct feed *feed)
+{
+    const char *line;
+    while (lines_next(&feed->log.lines, &line) == LINES_ONE) {
+        if (feed->cli->options.json) {
+            json_t *object = json_pack("{s:s,s:s+}", "type", "log", "text", line, "\n");
+            json_dumpf(object, stdout, JSON_COMPACT);
+            json_decref(object);
+            putchar('\n');
+        } else {
+            puts(line);
+        }
+    }
+    fflush(stdout);
+}
+
+/* A guest has no log; an owner's file does not say where it is. */
+static int start_log(struct feed *feed)
+{
+    ipp_err_t err;
+    struct cli *cli = feed->cli;
+    if (cli->options.connection_file)
+        return cli_complain(cli, CLI_FAILED,
+                            "the log is not found by --connection-file: on the cluster's host, "
+                            "ipp-cluster logs shows it");
+    if (log_tail_start(&feed->log, &cli->options, &err) < 0)
+        return cli_complain(cli, CLI_FAILED, "%s", err.text);
+    return CLI_OK;
+}
+
+static int whole_log(struct cli *cli)
+{
+    struct feed feed = { .cli = cli };
+    if (start_log(&feed) != CLI_OK)
+        return CLI_FAILED;
+    while (!feed.log.lines.ended && cli_interrupts() == 0) {
+        struct pollfd fd = { .fd = feed.log.lines.fd, .events = POLLIN };
+        poll(&fd, 1, -1);
+        print_log(&feed);
+    }
+    return log_tail_stop(&feed.log) ? CLI_OK : CLI_FAILED;
+}
+
+/* ---- following ---- */
+
+static int least(int left, int right)
+{
+    return left < 0 ? right : right < 0 || left < right ? left : right;
+}
+
+/* For the cluster, or the log. */
+static int wait_for_something(struct feed *feed, ipp_error_t *err)
+{
+    int wait = least(board_wait_ms(feed->board, ipp_now_ms()), ipp_steer_timeout(feed->cli->steer));
+    bool log = feed->log.pid > 0 && !feed->log.lines.ended;
+    struct pollfd fds[] = { { .fd = ipp_steer_fd(feed->cli->steer), .events = POLLIN },
+                            { .fd = log ? feed->log.lines.fd : -1, .events = POLLIN } };
+    poll(fds, 2, wait);
+    if (log)
+        print_log(feed);
+    return ipp_steer_progress(feed->cli->steer, 0, err);
+}
+
 static int follow(struct feed *feed)
 {
     ipp_error_t err;
     while (cli_interrupts() == 0) {
-        int wait = board_wait_ms(feed->board, ipp_now_ms());
-        if (ipp_steer_progress(feed->cli->steer, wait, &err) < 0) {
+        if (wait_for_something(feed, &err) < 0) {
             board_flush(feed->board, ipp_now_ms(), true);
             return cli_complain(feed->cli, errno == ECONNRESET ? CLI_OK : CLI_NO_CONNECTION, "%s",
                                 err.text);
@@ -111,7 +178,7 @@ static int follow(struct feed *feed)
     return CLI_OK; /* Ctrl-C is how one leaves */
 }
 
-static int subscribe(struct cli *cli, const char *output)
+static int subscribe(struct cli *cli, const char *output, bool log)
 {
     ipp_error_t err;
     struct feed feed = { .cli = cli, .board = cli_board(cli, NULL) };
@@ -123,8 +190,12 @@ static int subscribe(struct cli *cli, const char *output)
     else if (code == CLI_OK)
         code = recent(cli);
     job_clear(&job);
+    if (code == CLI_OK && log)
+        start_log(&feed); /* without it there still are events and output */
     if (code == CLI_OK && cli->options.follow)
         code = follow(&feed);
+    if (feed.log.pid > 0)
+        log_tail_stop(&feed.log);
     board_flush(feed.board, ipp_now_ms(), true);
     /* Nothing may come for `feed` any more. */
     ipp_future_destroy(ipp_steer_subscribe(cli->steer, "own", false, NULL, NULL, &err));
@@ -134,10 +205,10 @@ static int subscribe(struct cli *cli, const char *output)
 
 int verb_events(struct cli *cli)
 {
-    return subscribe(cli, "own");
+    return subscribe(cli, "own", false);
 }
 
 int verb_logs(struct cli *cli)
 {
-    return subscribe(cli, "all");
+    return cli->options.follow ? subscribe(cli, "all", true) : whole_log(cli);
 }

@@ -83,6 +83,31 @@ static void take_back(struct cli *cli)
         job_ask(cli, "session", "revoke_request", json_pack("{s:s}", "name", cli->argv[0]), &code));
 }
 
+/* Where the one who is invited has to log in; the caller frees it. NULL: anybody can connect who
+ * reaches the cluster's address. */
+static char *login_host(const struct cli *cli, const wire_connection_t *connection)
+{
+    const char *ssh = cli->options.ssh;
+    if (!wire_connection_is_local(connection))
+        return NULL;
+    const char *host = ssh ? strrchr(ssh, '@') : NULL; /* whose login is not theirs */
+    return cli_strdup(host ? host + 1 : ssh ? ssh : connection->location);
+}
+
+static void say_invited(struct cli *cli, const wire_connection_t *connection, const char *path,
+                        const char *host)
+{
+    printf("%s may come in as %s%s%s, with --connection-file %s\n", connection->invited,
+           connection->role, connection->expires ? " until " : "",
+           connection->expires ? connection->expires : "", path);
+    printf("The file is the invitation: send it on a way that nobody else reads.\n");
+    if (host)
+        cli_complain(cli, 0,
+                     "the cluster listens on %s alone (%s). From another host %s needs a login "
+                     "there, and types: ipp-steer --ssh LOGIN@%s --connection-file %s status",
+                     connection->location, connection->interface, connection->invited, host, path);
+}
+
 static int write_file(struct cli *cli, const wire_connection_t *connection)
 {
     ipp_err_t err;
@@ -90,20 +115,20 @@ static int write_file(struct cli *cli, const wire_connection_t *connection)
                                      : cli_format("ippmpi-%s.json", cli->argv[0]);
     /* wire makes the folders of a path, and a name alone has none. */
     char *whole = strchr(path, '/') ? cli_strdup(path) : cli_format("./%s", path);
+    char *host = login_host(cli, connection);
     int code = CLI_OK;
     if (wire_connection_write(whole, connection, &err) < 0) {
         take_back(cli);
         code = cli_complain(cli, CLI_FAILED, "%s", err.text);
     } else if (cli->options.json) {
         cli_print_json(cli,
-                       json_pack("{s:s,s:s,s:s?,s:s}", "name", connection->invited, "role",
-                                 connection->role, "expires", connection->expires, "file", path));
+                       json_pack("{s:s,s:s,s:s?,s:s,s:s,s:s?}", "name", connection->invited, "role",
+                                 connection->role, "expires", connection->expires, "file", path,
+                                 "interface", connection->interface, "ssh", host));
     } else {
-        printf("%s may come in as %s%s%s, with --connection-file %s\n", connection->invited,
-               connection->role, connection->expires ? " until " : "",
-               connection->expires ? connection->expires : "", path);
-        printf("The file is the invitation: send it on a way that nobody else reads.\n");
+        say_invited(cli, connection, path, host);
     }
+    free(host);
     free(whole);
     free(path);
     return code;

@@ -2,15 +2,14 @@
  * map: a function over arguments or lines, on whichever engine is free, results in order.
  *
  * Items travel in chunks, a task each. Chunks are kept in the order of their items until they have
- * been printed; both those under way and those that wait for a slow one before them are bounded, so
- * the input may be endless. */
+ * been printed; both those under way and those that wait for a slow one before them are bounded,
+ * and so is what is read ahead to know how many there are: the input may be endless. */
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "steer/cli/cli.h"
-#include "steer/cli/lines.h"
+#include "steer/cli/map.h"
 #include "steer/cli/target.h"
 #include "steer/cli/text.h"
 #include "steer/cli/value.h"
@@ -21,28 +20,7 @@
 #define CHUNK_MAX 1000    /* items */
 #define CHUNK_SECONDS 0.1 /* as much work as is lost to imbalance at the end */
 #define TICK_MS 100
-
-struct chunk {
-    struct chunk *next;
-    int64_t first; /* index of its first item */
-    size_t count;
-    ipp_future_t *future;
-};
-
-struct map {
-    struct cli *cli;
-    char *metadata; /* of tasks: which engines; NULL: any */
-    struct lines lines;
-    int next_argument;
-    bool input_ended, stopped;
-    struct chunk *head, *tail;
-    size_t kept, under_way, engines;
-    int64_t sent, answered; /* items */
-    int64_t begin_ms;
-    struct progress bar;
-    struct job job; /* what tasks print */
-    int code;
-};
+#define AHEAD_BYTES ((size_t)16 << 20)
 
 /* ---- input ---- */
 
@@ -147,76 +125,13 @@ static bool send_chunk(struct map *map)
     }
     ipp_future_t *future = send_items(map, items);
     if (!future)
-        map->stopped = true;
+        map->stopped = map->unsent = true;
     else
         add_chunk(map, future, count);
     return future != NULL;
 }
 
 /* ---- printing ---- */
-
-static void print_item(struct map *map, int64_t index, int engine, json_t *item)
-{
-    if (map->cli->options.json) {
-        json_object_set_new(item, "index", json_integer(index));
-        json_object_set_new(item, "engine", engine < 0 ? json_null() : json_integer(engine));
-        json_dumpf(item, stdout, JSON_COMPACT);
-        putchar('\n');
-    } else if (strcmp(wire_json_string(item, "status", ""), "ok") == 0) {
-        puts(wire_json_string(item, "text", ""));
-    }
-    if (strcmp(wire_json_string(item, "status", ""), "ok") == 0)
-        return;
-    map->code = map->code == CLI_OK ? CLI_FAILED : map->code;
-    if (!map->cli->options.json)
-        cli_complain(map->cli, 0, "item %lld: %s: %s", (long long)index,
-                     wire_json_string(item, "ename", "error"),
-                     wire_json_string(item, "evalue", ""));
-}
-
-/* All items of a chunk that has failed as a whole. One that failed for another reason than its
- * engine's end would fail for all others too: the function is not there. */
-static void print_failed(struct map *map, const struct chunk *chunk, const ipp_answer_t *answer)
-{
-    json_t *item = answer_json(answer), *content = answer_content(answer);
-    const char *ename = wire_json_string(content, "ename", "");
-    json_object_del(item, "traceback");
-    if (answer->status == IPP_ABORTED) {
-        json_object_set_new(item, "ename", json_string("Aborted"));
-        json_object_set_new(item, "evalue", json_string("it was taken back before it ran"));
-    } else if (strcmp(ename, "EngineError") != 0) {
-        map->stopped = true;
-    }
-    for (size_t i = 0; i < chunk->count && (i == 0 || map->cli->options.json); i++)
-        print_item(map, chunk->first + (int64_t)i, answer->engine, item);
-    if (chunk->count > 1 && !map->cli->options.json)
-        cli_complain(map->cli, 0, "the same for the items up to %lld",
-                     (long long)chunk->first + (long long)chunk->count - 1);
-    json_decref(item);
-    json_decref(content);
-}
-
-static void print_chunk(struct map *map, const struct chunk *chunk)
-{
-    const char *failure = ipp_future_failure(chunk->future);
-    if (failure || ipp_future_count(chunk->future) == 0) {
-        map->code = CLI_NO_CONNECTION;
-        return;
-    }
-    const ipp_answer_t *answer = ipp_future_answer(chunk->future, 0);
-    json_t *content = answer_content(answer), *item;
-    json_t *items = json_object_get(code_value(content), "application/json");
-    size_t index;
-    cli_hide_progress(map->cli);
-    if (answer->status != IPP_OK || json_array_size(items) != chunk->count)
-        print_failed(map, chunk, answer);
-    else
-        json_array_foreach(items, index, item)
-        {
-            print_item(map, chunk->first + (int64_t)index, answer->engine, item);
-        }
-    json_decref(content);
-}
 
 static void drop_head(struct map *map)
 {
@@ -235,7 +150,7 @@ static void print_done(struct map *map)
     size_t under_way = 0;
     int64_t answered = map->sent;
     for (; map->head && ipp_future_done(map->head->future); printed = true) {
-        print_chunk(map, map->head);
+        map_print_chunk(map, map->head, "");
         drop_head(map);
     }
     for (const struct chunk *chunk = map->head; chunk; chunk = chunk->next)
@@ -260,8 +175,7 @@ static void on_interrupt(struct map *map)
                  "taking back what waits, interrupting what runs; Ctrl-C again to leave");
     for (const struct chunk *chunk = map->head; chunk; chunk = chunk->next)
         if (!ipp_future_done(chunk->future))
-            ipp_future_cancel(chunk->future, &err);
-    map->job.interruption = ipp_steer_interrupt(map->cli->steer, map->cli->options.on, &err);
+            ipp_future_interrupt(chunk->future, &err);
 }
 
 static int wait_ms(const struct map *map)
@@ -270,19 +184,30 @@ static int wait_ms(const struct map *map)
         board = board_wait_ms(map->job.board, ipp_now_ms());
     if (board >= 0 && (wait < 0 || board < wait))
         wait = board;
+    int errors = map_wait_ms(map);
+    if (errors >= 0 && (wait < 0 || errors < wait))
+        wait = errors;
     if (map->bar.terminal && (wait < 0 || wait > TICK_MS))
         wait = TICK_MS;
     return wait;
 }
 
-/* For answers, and for input when there is room for it. */
+static bool reads_ahead(const struct map *map)
+{
+    return map->cli->argc < 2 && !map->stopped && !map->lines.ended &&
+           lines_waiting(&map->lines) < AHEAD_BYTES;
+}
+
+/* For answers, and for input while there is room for it. */
 static int wait_for_something(struct map *map)
 {
     ipp_error_t err;
-    bool reading = map->cli->argc < 2 && has_room(map);
+    bool reading = reads_ahead(map);
     struct pollfd fds[] = { { .fd = ipp_steer_fd(map->cli->steer), .events = POLLIN },
                             { .fd = reading ? map->lines.fd : -1, .events = POLLIN } };
     poll(fds, 2, wait_ms(map));
+    if (reading)
+        lines_fill(&map->lines, AHEAD_BYTES);
     if (ipp_steer_progress(map->cli->steer, 0, &err) >= 0)
         return 0;
     map->code = cli_complain(map->cli, CLI_NO_CONNECTION, "%s", err.text);
@@ -294,9 +219,9 @@ static void tick(struct map *map)
     int64_t now = ipp_now_ms();
     board_flush(map->job.board, now, false);
     map->bar.done = (double)map->answered;
-    map->bar.total = map->cli->argc > 1 ? map->cli->argc - 1
-                     : map->input_ended ? (double)map->sent
-                                        : 0;
+    map->bar.total =
+        map->cli->argc > 1 ? map->cli->argc - 1 : lines_total(&map->lines, &map->bar.about);
+    map_say_errors(map, false);
     progress_tick(&map->bar, now);
 }
 
@@ -323,37 +248,60 @@ static void run(struct map *map)
     }
 }
 
+/* ---- what was not run ---- */
+
+static bool input_is_left(struct map *map)
+{
+    if (map->cli->argc > 1)
+        return map->next_argument < map->cli->argc;
+    lines_fill(&map->lines, 1);
+    return !map->lines.ended || lines_waiting(&map->lines) > 0;
+}
+
+/* Each item that has no result is named, whatever has ended the loop. */
+static void account(struct map *map)
+{
+    const char *why =
+        map->code == CLI_NO_CONNECTION ? "the connection is gone" : "it was not waited for";
+    for (; map->head; drop_head(map))
+        map_print_chunk(map, map->head, why);
+    map_say_errors(map, true);
+    fflush(stdout);
+    if (map->cli->argc < 2 && map->lines.error) {
+        cli_complain(map->cli, 0, "cannot read the standard input: %s", strerror(map->lines.error));
+        map->code = map->code == CLI_OK ? CLI_USAGE : map->code;
+    }
+    if (map->code != CLI_OK && (map->unsent || input_is_left(map)))
+        cli_complain(map->cli, 0, "items from %lld on were not run", (long long)map->sent);
+}
+
 /* ---- made and ended ---- */
 
 /* {"targets": [uuid, ...]} of the engines that --on names. -1 when there are none, said. */
 static int choose_engines(struct map *map)
 {
-    ipp_err_t err;
-    int *ids, result = 0;
+    int *ids;
     char key[16];
-    json_t *about = cli_about(map->cli), *engines = json_object_get(about, "engines");
-    json_t *uuids = json_array();
-    if (target_resolve(map->cli->options.on, engines, &ids, &map->engines, &err) < 0) {
-        map->code = cli_complain(map->cli, CLI_FAILED, "%s", err.text);
-        result = -1;
+    if (cli_targets(map->cli, map->cli->options.on, &ids, &map->engines) < 0) {
+        map->code = CLI_FAILED;
+        return -1;
     }
-    for (size_t i = 0; result == 0 && i < map->engines; i++) {
+    json_t *about = cli_about(map->cli), *engines = json_object_get(about, "engines");
+    json_t *uuids = json_array(), *metadata = json_pack("{s:o}", "targets", uuids);
+    for (size_t i = 0; i < map->engines; i++) {
         snprintf(key, sizeof key, "%d", ids[i]);
         json_array_append(uuids, json_object_get(json_object_get(engines, key), "uuid"));
     }
-    json_t *metadata = json_pack("{s:o}", "targets", uuids);
-    if (result == 0) {
-        map->metadata = map->cli->options.on ? json_dumps(metadata, JSON_COMPACT) : NULL;
-        free(ids);
-    }
+    map->metadata = map->cli->options.on ? json_dumps(metadata, JSON_COMPACT) : NULL;
+    free(ids);
     json_decref(metadata);
     json_decref(about);
-    return result;
+    return 0;
 }
 
 int verb_map(struct cli *cli)
 {
-    struct map map = { .cli = cli, .lines = { .fd = STDIN_FILENO }, .next_argument = 1 };
+    struct map map = { .cli = cli, .next_argument = 1 };
     struct board_style style = { .labels = true,
                                  .colour_out = cli->colour_err,
                                  .colour_err = cli->colour_err,
@@ -371,11 +319,11 @@ int verb_map(struct cli *cli)
     map.begin_ms = ipp_now_ms();
     progress_start(&map.bar, "items", cli->terminal_err, map.begin_ms);
     cli->progress = &map.bar;
+    lines_start(&map.lines, STDIN_FILENO);
     run(&map);
     board_flush(map.job.board, ipp_now_ms(), true);
-    while (map.head)
-        drop_head(&map);
-    progress_end(&map.bar);
+    account(&map);
+    progress_leave(&map.bar, ipp_now_ms());
     cli->progress = NULL;
     job_clear(&map.job);
     lines_clear(&map.lines);

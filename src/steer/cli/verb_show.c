@@ -17,15 +17,12 @@ long long show_number(const json_t *object, const char *key)
     return json_is_array(value) ? (long long)json_array_size(value) : json_integer_value(value);
 }
 
-int *show_engines(struct cli *cli, const json_t *about, size_t *count, int *code)
+int *show_engines(struct cli *cli, size_t *count, int *code)
 {
     int *ids;
-    ipp_err_t err;
-    *code = CLI_OK;
-    if (target_resolve(cli->options.on, json_object_get(about, "engines"), &ids, count, &err) == 0)
-        return ids;
-    *code = cli_complain(cli, CLI_FAILED, "%s", err.text);
-    return NULL;
+    bool found = cli_targets(cli, cli->options.on, &ids, count) == 0;
+    *code = found ? CLI_OK : CLI_FAILED;
+    return found ? ids : NULL;
 }
 
 const json_t *show_by_id(const json_t *object, int id)
@@ -146,18 +143,22 @@ static json_t *engine_of(const json_t *about, const json_t *loads, int id)
     return engine;
 }
 
-/* A number of the topology, "-" when it is not known. */
-static const char *place(char out[16], const json_t *topology, const char *key)
+/* A part of the topology, "-" when it is not known. Where an engine that is not bound happened to
+ * run when it was asked says nothing. */
+static const char *place(char out[32], const json_t *topology, const char *key)
 {
     const json_t *value = json_object_get(topology, key);
-    snprintf(out, 16, json_is_integer(value) && json_integer_value(value) >= 0 ? "%lld" : "-",
-             json_integer_value(value));
+    bool bound = json_is_true(json_object_get(topology, "bound"));
+    if (bound && json_is_integer(value) && json_integer_value(value) >= 0)
+        snprintf(out, 32, "%lld", json_integer_value(value));
+    else
+        snprintf(out, 32, "%s", bound && json_is_string(value) ? json_string_value(value) : "-");
     return out;
 }
 
 static void print_engine(const json_t *engine)
 {
-    char package[16], core[16], numa[16], cpus[16];
+    char package[32], core[32], numa[32], cpus[32];
     const json_t *topology = json_object_get(engine, "topology");
     const char *group = wire_json_string(engine, "group", "");
     printf("%5lld  %-16s %8lld  %7s %5s %5s %5s %6s  %-10s %6lld  %s\n", show_number(engine, "id"),
@@ -177,7 +178,7 @@ int verb_engines(struct cli *cli)
     if (!loads)
         return code;
     json_t *about = cli_about(cli), *list = json_array(), *engine;
-    ids = show_engines(cli, about, &count, &code);
+    ids = show_engines(cli, &count, &code);
     for (size_t i = 0; code == CLI_OK && i < count; i++)
         json_array_append_new(list, engine_of(about, loads, ids[i]));
     if (code == CLI_OK && cli->options.json) {
@@ -200,6 +201,15 @@ int verb_engines(struct cli *cli)
 
 /* ---- tasks ---- */
 
+/* Ids of what is done are many: a number, unless they were asked for. */
+static json_t *queue_of(const struct cli *cli, const json_t *queues, int id)
+{
+    json_t *queue = json_copy((json_t *)show_by_id(queues, id));
+    if (queue && !cli->options.all)
+        json_object_set_new(queue, "completed", json_integer(show_number(queue, "completed")));
+    return queue;
+}
+
 static void print_ids(const char *title, const json_t *ids)
 {
     size_t index;
@@ -210,18 +220,20 @@ static void print_ids(const char *title, const json_t *ids)
     }
 }
 
-static void print_queue(int id, const json_t *queue)
+static void print_queue(int id, const json_t *queue, bool all)
 {
     printf("%5d    %lld requests, %lld tasks, %lld done lately\n", id, show_number(queue, "queue"),
            show_number(queue, "tasks"), show_number(queue, "completed"));
     print_ids("request", json_object_get(queue, "queue"));
     print_ids("task", json_object_get(queue, "tasks"));
+    if (all)
+        print_ids("done", json_object_get(queue, "completed"));
 }
 
-static void print_queues(const json_t *queues, const int *ids, size_t count)
+static void print_queues(const json_t *queues, const int *ids, size_t count, bool all)
 {
     for (size_t i = 0; i < count; i++)
-        print_queue(ids[i], show_by_id(queues, ids[i]));
+        print_queue(ids[i], show_by_id(queues, ids[i]), all);
     printf("waiting  %lld tasks\n", show_number(queues, "unassigned"));
     print_ids("task", json_object_get(queues, "unassigned"));
 }
@@ -232,7 +244,7 @@ static void print_queues_json(struct cli *cli, const json_t *queues, const int *
     for (size_t i = 0; i < count; i++) {
         char key[16];
         snprintf(key, sizeof key, "%d", ids[i]);
-        json_object_set(engines, key, (json_t *)show_by_id(queues, ids[i]));
+        json_object_set_new(engines, key, queue_of(cli, queues, ids[i]));
     }
     json_object_set_new(object, "engines", engines);
     json_object_set(object, "unassigned", json_object_get(queues, "unassigned"));
@@ -247,11 +259,11 @@ int verb_tasks(struct cli *cli)
     if (!queues)
         return code;
     json_t *about = cli_about(cli);
-    ids = show_engines(cli, about, &count, &code);
+    ids = show_engines(cli, &count, &code);
     if (code == CLI_OK && cli->options.json)
         print_queues_json(cli, queues, ids, count);
     else if (code == CLI_OK)
-        print_queues(queues, ids, count);
+        print_queues(queues, ids, count, cli->options.all);
     free(ids);
     json_decref(about);
     json_decref(queues);

@@ -118,11 +118,9 @@ int verb_scatter(struct cli *cli)
     scatter.mapped = mapped_open(scatter.name + scatter.name_length + 1, &err);
     if (!scatter.mapped)
         return cli_complain(cli, CLI_USAGE, "%s", err.text);
-    json_t *about = cli_about(cli);
-    int code = target_resolve(cli->options.on, json_object_get(about, "engines"), &scatter.ids,
-                              &scatter.count, &err);
-    code = code < 0 ? cli_complain(cli, CLI_FAILED, "%s", err.text) : scatter_run(&scatter);
-    json_decref(about);
+    int code = cli_targets(cli, cli->options.on, &scatter.ids, &scatter.count) < 0
+                   ? CLI_FAILED
+                   : scatter_run(&scatter);
     free(scatter.ids);
     mapped_close(scatter.mapped);
     return code;
@@ -243,24 +241,31 @@ static int gather_finish(struct job *job)
     return result < 0 ? cli_complain(cli, CLI_FAILED, "%s", err.text) : CLI_OK;
 }
 
+/* Asks the engines, and shows what `show` makes of their answers, or their errors. */
+static int run_and_show(struct job *job, const char *type, json_t *content,
+                        int (*show)(struct job *job))
+{
+    int code = job_run(job, "engines", type, content);
+    if (code == CLI_OK && answers_code(job->future) != CLI_OK) {
+        code = CLI_FAILED;
+        if (job->cli->options.json)
+            cli_print_json(job->cli, answers_json(job));
+        else
+            answers_show(job);
+    } else if (code == CLI_OK) {
+        code = show(job);
+    }
+    job_clear(job);
+    return code;
+}
+
 int verb_gather(struct cli *cli)
 {
     struct job job = { .cli = cli, .unit = "engines" };
     json_t *content = json_pack("{s:[s]}", "names", cli->argv[0]);
     if (!content)
         return cli_complain(cli, CLI_USAGE, "'%s' is not UTF-8", cli->argv[0]);
-    int code = job_run(&job, "engines", "pull_request", content);
-    if (code == CLI_OK && answers_code(job.future) != CLI_OK) {
-        code = CLI_FAILED;
-        if (cli->options.json)
-            cli_print_json(cli, answers_json(&job));
-        else
-            answers_show(&job);
-    } else if (code == CLI_OK) {
-        code = gather_finish(&job);
-    }
-    job_clear(&job);
-    return code;
+    return run_and_show(&job, "pull_request", content, gather_finish);
 }
 
 /* ---- reduce ---- */
@@ -305,29 +310,25 @@ static int show_reduced(struct job *job)
     return code;
 }
 
+/* One of the operations' names, or a function for the engines to find, as of apply. NULL: not
+ * UTF-8. */
+static json_t *reduce_content(const char *name, const char *operation)
+{
+    static const char *const built_in[] = { "sum", "prod", "min", "max", "and", "or" };
+    for (size_t i = 0; i < sizeof built_in / sizeof *built_in; i++)
+        if (strcmp(built_in[i], operation) == 0)
+            return json_pack("{s:s,s:s,s:b}", "name", name, "op", operation, "show", 1);
+    return json_pack("{s:s,s:s,s:s,s:b}", "name", name, "op", "source", "source", operation, "show",
+                     1);
+}
+
 int verb_reduce(struct cli *cli)
 {
-    static const char *const operations[] = { "sum", "prod", "min", "max", "and", "or", NULL };
     struct job job = { .cli = cli, .unit = "engines" };
-    int known = 0;
-    while (operations[known] && strcmp(operations[known], cli->argv[1]) != 0)
-        known++;
-    if (!operations[known])
-        return cli_complain(cli, CLI_USAGE, "'%s': not sum, prod, min, max, and or or",
-                            cli->argv[1]);
-    json_t *content = json_pack("{s:s,s:s}", "name", cli->argv[0], "op", cli->argv[1]);
+    json_t *content = reduce_content(cli->argv[0], cli->argv[1]);
     if (!content)
-        return cli_complain(cli, CLI_USAGE, "'%s' is not UTF-8", cli->argv[0]);
-    int code = job_run(&job, "engines", "reduce_request", content);
-    if (code == CLI_OK && answers_code(job.future) != CLI_OK) {
-        code = CLI_FAILED;
-        if (cli->options.json)
-            cli_print_json(cli, answers_json(&job));
-        else
-            answers_show(&job);
-    } else if (code == CLI_OK) {
-        code = show_reduced(&job);
-    }
-    job_clear(&job);
-    return code;
+        return cli_complain(cli, CLI_USAGE, "'%s' or '%s' is not UTF-8", cli->argv[0],
+                            cli->argv[1]);
+    job.runs_code = json_object_get(content, "source") != NULL;
+    return run_and_show(&job, "reduce_request", content, show_reduced);
 }

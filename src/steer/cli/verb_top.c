@@ -113,7 +113,7 @@ static int draw(struct top *top)
 {
     struct text out = { 0 };
     size_t count;
-    int code, *ids = show_engines(top->cli, top->now.about, &count, &code);
+    int code, *ids = show_engines(top->cli, &count, &code);
     if (code == CLI_OK && top->cli->options.json) {
         cli_print_json(top->cli, as_json(top, ids, count));
     } else if (code == CLI_OK) {
@@ -131,6 +131,15 @@ static int draw(struct top *top)
 /* ---- live ---- */
 
 static struct termios saved;
+static const char other_screen[] = "\033[?1049h\033[?25l", own_screen[] = "\033[?25h\033[?1049l";
+
+/* Also in a signal handler. */
+static void restore(void)
+{
+    ssize_t written = write(STDOUT_FILENO, own_screen, sizeof own_screen - 1);
+    (void)written; /* nothing can be done */
+    tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+}
 
 static bool enter(void)
 {
@@ -141,17 +150,20 @@ static bool enter(void)
     raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
-    if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw) < 0)
+    cli_at_end(restore);
+    if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw) < 0) {
+        cli_at_end(NULL);
         return false;
-    fputs("\033[?1049h\033[?25l", stdout); /* another screen, no cursor */
+    }
+    fputs(other_screen, stdout);
     return true;
 }
 
 static void leave(void)
 {
-    fputs("\033[?25h\033[?1049l", stdout);
     fflush(stdout);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &saved);
+    restore();
+    cli_at_end(NULL);
 }
 
 /* True when the user wants to leave. */
@@ -173,7 +185,7 @@ static int pause_live(struct top *top, bool *quit)
         poll(fds, 2, timeout >= 0 && timeout < left ? timeout : (int)left);
         if (ipp_steer_progress(top->cli->steer, 0, &err) < 0)
             return cli_complain(top->cli, CLI_NO_CONNECTION, "%s", err.text);
-        *quit = (fds[0].revents && key_pressed()) || cli_interrupts() > 0;
+        *quit = (fds[0].revents && key_pressed()) || cli_was_interrupted();
     }
     return CLI_OK;
 }
@@ -187,9 +199,10 @@ static int run_live(struct top *top)
         ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
         top->rows = size.ws_row;
         code = look(top);
-        if (code == CLI_OK)
+        quit = cli_was_interrupted(); /* while it was waited for */
+        if (code == CLI_OK && !quit)
             code = draw(top);
-        if (code == CLI_OK)
+        if (code == CLI_OK && !quit)
             code = pause_live(top, &quit);
     }
     return code;
@@ -203,7 +216,11 @@ int verb_top(struct cli *cli)
     if (top.live) {
         code = run_live(&top);
         leave(); /* and with the other screen what was said there */
-        if (code != CLI_OK)
+        if (cli_was_interrupted())
+            code = CLI_OK; /* Ctrl-C is a way to leave */
+        else if (code == CLI_FAILED && cli->options.on)
+            cli_complain(cli, 0, "--on %s: not all of these engines are there", cli->options.on);
+        else if (code != CLI_OK)
             cli_complain(cli, 0, "the cluster does not answer any more");
     } else {
         code = look(&top);
