@@ -51,6 +51,7 @@ EXTRA_DIST += \
 	tests/python/fake/_ippmpi_engine.py \
 	tests/python/fake_engine.py \
 	tests/python/pytest.ini \
+	tests/python/test_client_import.py \
 	tests/python/test_client_pure.py \
 	tests/python/test_engine_apply.py \
 	tests/python/test_engine_call.py \

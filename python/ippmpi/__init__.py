@@ -14,7 +14,17 @@ What clients use is imported when it is asked for: engines import this package t
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+# An engine's Python may be older: there the module that it serves is built in.
+if sys.version_info < (3, 11) and "_ippmpi_engine" not in sys.builtin_module_names:
+    raise ImportError(
+        "ippmpi needs Python 3.11 or later, and this is %d.%d (%s): use another Python here, or"
+        " the ipyparallel client, which works with the same cluster"
+        % (*sys.version_info[:2], sys.executable),
+        name=__name__,
+    )
 
 if TYPE_CHECKING:
     from .client import Client, connect

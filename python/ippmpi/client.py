@@ -37,7 +37,15 @@ def connect(
         raise ValueError("either `where` or `cluster_id` says which cluster, not both")
     if ssh is not None:
         where = f"ssh://{ssh.removeprefix('ssh://')}/{cluster_id or where or ''}".rstrip("/")
-    return Client(Session(where or cluster_id, profile, timeout))
+    where = where or cluster_id
+    try:
+        return Client(Session(where, profile, timeout))
+    except FileNotFoundError as error:
+        failure: OSError = FileNotFoundError(error.strerror)
+        failure.errno = error.errno  # given to the constructor, it would stand in the text too
+    except OSError as error:
+        failure = error
+    raise failure.with_traceback(None)
 
 
 class Engines(Sequence[int]):
@@ -94,6 +102,10 @@ class Client:
 
     def __iter__(self) -> Iterator[View]:
         return (self[id] for id in self._session.connection.engines())
+
+    def __contains__(self, id: object) -> bool:
+        """Whether an engine of that id lives: `2 in client`."""
+        return not isinstance(id, bool) and id in self._session.connection.engines()
 
     def __getitem__(self, key: Key) -> View:
         """A view: of one engine by its id, of several by a slice, a list of ids, or a string with

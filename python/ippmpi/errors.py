@@ -4,34 +4,46 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any, Iterable, Mapping
 
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
+_HEAD = re.compile(r"-{10,}|(\w+ +)?Traceback \(most recent call last\):?")
 _SHOWN_TRACEBACKS = 3
 
 
 class RemoteError(Exception):
     """An exception on an engine: `ename`, `evalue`, `traceback` (lines) and the `engine`'s id.
 
-    `engine` is -1 where the cluster itself has refused a request.
+    `engine` is -1 where the cluster itself has refused a request. Colours that IPython gave the
+    traceback there are shown by IPython here, and nowhere else.
     """
 
     def __init__(self, ename: str, evalue: str, traceback: Iterable[str] = (), engine: int = -1):
         super().__init__(ename, evalue, list(traceback), engine)
         self.ename = ename
         self.evalue = evalue
-        self.traceback: list[str] = self.args[2]
+        self.traceback: list[str] = [plain(line) for line in self.args[2]]
         self.engine = engine
-        if self.traceback:
-            self.add_note("\n".join(self.traceback))
+        shown = self._shown(False)
+        if shown:
+            self.add_note("\n".join(shown))
 
     def __str__(self) -> str:
         where = f"[{self.engine}] " if self.engine >= 0 else ""
         return f"{where}{self.ename}: {self.evalue}"
 
+    def _shown(self, coloured: bool) -> list[str]:
+        """The traceback without its last line, for this exception's own text says the same."""
+        lines = list(self.args[2] if coloured else self.traceback)
+        said = f"{self.ename}: {self.evalue}".strip().rstrip(":")
+        if lines and plain(lines[-1]).strip().rstrip(":") == said:
+            lines.pop()
+        return [] if all(_HEAD.fullmatch(plain(line).strip()) for line in lines) else lines
+
     def _render_traceback_(self) -> list[str]:
         """For IPython, which shows these lines in place of the way to this exception."""
-        return [*self.traceback, str(self)] if self.traceback else [str(self)]
+        return [*self._shown(_coloured()), str(self)]
 
 
 class EngineError(RemoteError):
@@ -53,8 +65,9 @@ class CompositeError(RemoteError):
         super().__init__(first.ename, text, (), first.engine)
         self.args = (self.errors,)
         for error, ids in groups[:_SHOWN_TRACEBACKS]:
-            if error.traceback:
-                self.add_note("\n".join([_ids(ids), *error.traceback]))
+            shown = error._shown(False)
+            if shown:
+                self.add_note("\n".join([_ids(ids), *shown]))
 
     def _groups(self) -> list[tuple[RemoteError, list[int]]]:
         found: dict[tuple[str, str], tuple[RemoteError, list[int]]] = {}
@@ -68,7 +81,8 @@ class CompositeError(RemoteError):
     def _render_traceback_(self) -> list[str]:
         lines = []
         for error, ids in self._groups()[:_SHOWN_TRACEBACKS]:
-            lines += [_ids(ids), *error.traceback]
+            shown = error._shown(_coloured())
+            lines += [_ids(ids), *shown] if shown else []
         return [*lines, str(self)]
 
 
@@ -112,9 +126,16 @@ def aborted(engine: int) -> AbortedError:
     return AbortedError("AbortedError", "taken off the queue before it ran", (), engine)
 
 
-def plain(line: str) -> str:
-    """A line of a traceback without colours."""
-    return _COLOURS.sub("", line)
+def plain(text: str) -> str:
+    """What IPython shows, without its colours."""
+    return _COLOURS.sub("", text)
+
+
+def _coloured() -> bool:
+    """Whether the IPython here, if there is one, shows its own tracebacks in colours."""
+    getter = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = getter() if getter is not None else None
+    return str(getattr(shell, "colors", "NoColor")).lower() != "nocolor"
 
 
 def raise_all(errors: list[Exception]) -> None:

@@ -252,8 +252,10 @@ class Executor(concurrent.futures.Executor):
         assert failed is not None
         if answer.status == ABORTED:
             return [(False, concurrent.futures.CancelledError())] * count, ()
-        # It failed as a whole, so none of it ran: what cannot be unpickled must not spoil the rest.
-        halves = [] if isinstance(failed, errors.EngineError) else batch.items.halves()
+        # It failed as a whole, so none of it ran: what an engine cannot unpickle must not spoil the
+        # rest. Who else refuses it (a full queue) would refuse its parts.
+        refused = answer.engine < 0 or isinstance(failed, errors.EngineError)
+        halves = [] if refused else batch.items.halves()
         return ([(False, failed)] * count, ()) if not halves else (None, halves)
 
     def _tell_idle(self) -> None:

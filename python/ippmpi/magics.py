@@ -25,7 +25,7 @@ class SteerMagics(Magics):
     def view(self, on: str | None = None) -> View:
         """The engines that cells go to; connects when nobody has."""
         if self.client is None or self.client.closed:
-            self.client = connect()
+            self.client = _connect()
         return self.client[on or self.targets]
 
     @magic_arguments()
@@ -59,7 +59,7 @@ class SteerMagics(Magics):
         if words[:1] == ["--connect"]:
             if len(words) != 2:
                 raise UsageError("%pxon --connect WHERE")
-            self.client, self.targets = connect(words[1]), "all"
+            self.client, self.targets = _connect(words[1]), "all"
         elif words:
             chosen = self.view("".join(words))
             chosen.ids  # raises for what is no engine
@@ -73,13 +73,21 @@ class SteerMagics(Magics):
             self.shell.user_ns[out] = result
 
 
+def _connect(where: str | None = None) -> Client:
+    """In a cell one line says why not."""
+    try:
+        return connect(where)
+    except OSError as error:
+        raise UsageError(str(error)) from None
+
+
 def _interruptible(view: View, code: str, echo: bool) -> Any:
     from .operations import execute
     from .outputs import Collector
 
     collector = Collector(echo)
     operation = execute(view._targets, code, collector)
-    return view._session.run(operation, collector, None, None, view.interrupt)
+    return view._session.run(operation, collector, interruptible=True)
 
 
 def load(shell: Any) -> None:

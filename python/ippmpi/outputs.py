@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, Iterable, NamedTuple
 
+from .errors import plain
+
 Seen = tuple[int, str, str, str, list[bytes], int]
 
 
@@ -106,7 +108,9 @@ class Collector:
             if seen.type == "execute_result":
                 result.value_text = shown
             if self.echo and not _displayed(seen) and shown is not None:
-                self._say(seen.engine, "stdout", f"{shown}\n")
+                if not getattr(sys.stdout, "isatty", bool)():
+                    shown = plain(shown)
+                self._say(seen.engine, "stdout", shown.removesuffix("\n") + "\n")
 
     def _say(self, engine: int, name: str, text: str) -> None:
         if not self.echo:

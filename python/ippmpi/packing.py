@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import dis
+import os
 import sys
+import warnings
 import weakref
 from types import CodeType, FunctionType
 from typing import Any, Callable, NamedTuple
@@ -12,6 +14,7 @@ from typing import Any, Callable, NamedTuple
 from .engine import functions
 
 _GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL")
+_LARGE_BYTES = 16 << 20
 _CONSTANT = (type(None), bool, int, float, complex, str, bytes, type)
 
 
@@ -56,12 +59,29 @@ def dump(value: Any) -> list[Any]:
 
 
 def _pack(function: Callable[..., Any]) -> bytes:
-    first, *rest = dump(function)
-    if not rest:
-        return first  # type: ignore[no-any-return]
-    import cloudpickle
+    pickled, *rest = dump(function)
+    if rest:
+        import cloudpickle
 
-    return cloudpickle.dumps(function, 5)  # type: ignore[no-any-return]
+        pickled = cloudpickle.dumps(function, 5)
+    if len(pickled) > _LARGE_BYTES:
+        _warn(function, len(pickled))
+    return pickled  # type: ignore[no-any-return]
+
+
+def _warn(function: Callable[..., Any], size: int) -> None:
+    """Tell the caller of this package of a function that is slow to send."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+        level, frame = level + 1, frame.f_back
+    name = getattr(function, "__qualname__", type(function).__name__)
+    warnings.warn(
+        f"{name}() takes {size / 1e6:.0f} MB along with every call: values of the names that it"
+        " uses here. Push large data once, by a name that this program has no value for, and let"
+        " the function use that",
+        stacklevel=level,
+    )
 
 
 def _is_constant(function: FunctionType) -> bool:

@@ -11,10 +11,12 @@ between an answer's arrival and its future, and callbacks of futures run in that
 from __future__ import annotations
 
 import collections
+import contextlib
 import errno
 import json
 import os
 import platform
+import signal
 import sys
 import threading
 import time
@@ -119,39 +121,32 @@ class Session:
         outlet: Outlet | None = None,
         timeout: float | None = None,
         watch: Callable[[int], None] | None = None,
-        on_interrupt: Callable[[], None] | None = None,
+        interruptible: bool = False,
     ) -> T:
         """Send, wait in this thread, and return what `finish` makes of the answers.
 
         `watch` is told now and then how many engines have answered. The first KeyboardInterrupt
-        calls `on_interrupt`, if there is one, and waits on. TimeoutError after `timeout` seconds:
-        the requests go on.
+        interrupts the requests, if they are `interruptible`, and waits on. TimeoutError after
+        `timeout` seconds: the requests go on.
         """
         queue = Queue(self.connection)
-        output = outlet is not None
-        requests = [self.send(queue, message, output) for message in operation.messages]
-        waiting = set(requests)
         deadline = None if timeout is None else time.monotonic() + timeout
-        while waiting:
+        requests: list[Request] = []
+        while True:
             try:
-                request = queue.get(_wait_s(deadline, watch))
-            except KeyboardInterrupt:
-                if on_interrupt is None:
-                    raise
-                interrupt, on_interrupt = on_interrupt, None
-                interrupt()
-                continue
-            if request is None:
-                if deadline is not None and time.monotonic() >= deadline:
+                if not requests:
+                    with _KeyboardInterruptLater() if interruptible else contextlib.nullcontext():
+                        for message in operation.messages:
+                            requests.append(self.send(queue, message, outlet is not None))
+                if not _wait(queue, requests, outlet, deadline, watch):
                     raise TimeoutError(f"no answer in {timeout} s; the request goes on")
-                if watch is not None:
-                    watch(sum(each.count() for each in requests))
-                continue
-            done = request.done  # before its output is taken: none comes after it
-            if outlet is not None:
-                outlet.take(request.take_outputs())
-            if done:
-                waiting.discard(request)
+                break
+            except KeyboardInterrupt:
+                if not interruptible or not requests:
+                    raise
+                interruptible = False
+                for each in requests:
+                    each.interrupt()
         if outlet is not None:
             outlet.end()
         return operation.finish([answers(request) for request in requests])
@@ -162,6 +157,54 @@ class Session:
         pending = _Pending(operation, outlet, future)
         pending.send(self)
         return future
+
+
+class _KeyboardInterruptLater:
+    """A context whose end is the first moment for a KeyboardInterrupt: what is sent there is known
+    to the sender. In the main thread; elsewhere there are none."""
+
+    def __enter__(self) -> None:
+        self._came = False
+        self._before: Any = None
+        main = threading.current_thread() is threading.main_thread()
+        if main and callable(signal.getsignal(signal.SIGINT)):
+            self._before = signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, _signum: int, _frame: Any) -> None:
+        self._came = True
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+        if self._came and kind is None:
+            raise KeyboardInterrupt
+
+
+def _wait(
+    queue: Queue,
+    requests: Sequence[Request],
+    outlet: Outlet | None,
+    deadline: float | None,
+    watch: Callable[[int], None] | None,
+) -> bool:
+    """Whether all are done before the deadline. May be interrupted anywhere, and called again."""
+    waiting = {each for each in requests if not each.done}
+    while waiting:
+        request = queue.get(_wait_s(deadline, watch))
+        if request is not None:
+            done = request.done  # before its output is taken: none comes after it
+            if outlet is not None:
+                outlet.take(request.take_outputs())
+            if done:
+                waiting.discard(request)
+        elif deadline is not None and time.monotonic() >= deadline:
+            return False
+        elif watch is not None:
+            watch(sum(each.count() for each in requests))
+    if outlet is not None:
+        for each in requests:
+            outlet.take(each.take_outputs())
+    return True
 
 
 def _connect(*args: Any) -> Connection:
@@ -177,7 +220,8 @@ def _connect(*args: Any) -> Connection:
 
     thread = threading.Thread(target=work, name="ippmpi connect", daemon=True)
     thread.start()
-    thread.join()
+    while thread.is_alive():  # a signal just before join() waits would not end its waiting
+        thread.join(1.0)
     result = made.pop()
     if isinstance(result, BaseException):
         raise result

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Iterable, NamedTuple, Sequence, Union
+from typing import Any, Iterable, NamedTuple, Sequence, Union
 
 Key = Union[int, slice, str, Iterable[int]]
 
@@ -31,23 +31,30 @@ def select(key: Key, ids: Sequence[int]) -> Targets:
         return Targets(_listed(ids[key], f"no engine in {_text(key)}"), False)
     if isinstance(key, Iterable):
         return Targets(
-            _listed([_id(operator.index(each), ids) for each in key], "no engine is named"), False
+            _listed([_id(_number(each), ids) for each in key], "no engine is named"), False
         )
-    try:
-        number = operator.index(key)
-    except TypeError:
-        raise TypeError(
-            "engines are chosen by an id, a slice, a list of ids or a string like '0-3,7' or 'ocean',"
-            f" not by {type(key).__name__}"
-        ) from None
-    return Targets(str(_id(number, ids)), True)
+    return Targets(str(_id(_number(key), ids)), True)
+
+
+def _number(key: Any) -> int:
+    """An integer; True and False are none here, for who says them means something else."""
+    if not isinstance(key, bool):
+        try:
+            return operator.index(key)
+        except TypeError:
+            pass
+    raise TypeError(
+        "engines are chosen by an id, a slice, a list of ids or a string like '0-3,7' or 'ocean',"
+        f" not by {type(key).__name__}"
+    )
 
 
 def _id(number: int, ids: Sequence[int]) -> int:
     if number < 0 and -number <= len(ids):
         return ids[number]
     if number not in ids:
-        raise IndexError(f"there is no engine {number}: the living ones are {compress(ids)}")
+        living = f"the living ones are {compress(ids)}" if ids else "none is alive"
+        raise IndexError(f"there is no engine {number}: {living}")
     return number
 
 

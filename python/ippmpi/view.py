@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, Iterable, TypeVar
 
 from . import operations
+from .errors import RemoteError
 from .futures import Future
 from .outputs import Collector, Result, Results, interactive
 from .session import Operation
@@ -77,8 +78,9 @@ class View:
     def apply(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Any:
         """Call `function(*args, **kwargs)` on each engine; its value.
 
-        Functions of `__main__`, lambdas and closures travel by value; their globals are the
-        engine's names. Other functions are imported on the engine.
+        Functions of `__main__`, lambdas and closures travel by value, with the values that their
+        global names have here; where the engine has a value by that name, its own counts. Other
+        functions are imported on the engine.
         """
         operation = operations.call(self._session, self._targets, function, args, kwargs)
         return self._run(operation, self._collector())
@@ -210,10 +212,13 @@ class View:
         return future
 
     def _run(self, operation: Operation[T], collector: Collector | None = None) -> T:
-        if not self._progress or self._targets.one:
-            return self._session.run(operation, collector, self._timeout)
-        with _bar(len(self.ids)) as tell:
-            return self._session.run(operation, collector, self._timeout, tell)
+        try:
+            if not self._progress or self._targets.one:
+                return self._session.run(operation, collector, self._timeout)
+            with _bar(len(self.ids)) as tell:
+                return self._session.run(operation, collector, self._timeout, tell)
+        except RemoteError as error:
+            raise error.with_traceback(None)  # how its answer was read is nobody's concern
 
 
 class _bar:

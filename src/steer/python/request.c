@@ -150,19 +150,30 @@ static PyObject *take_outputs(PyObject *self, PyObject *unused)
     return list;
 }
 
-static PyObject *cancel(PyObject *self, PyObject *unused)
+static PyObject *take_back(PyObject *self, int (*how)(ipp_future_t *, ipp_error_t *))
 {
     struct request *request = (struct request *)self;
     struct ipp_error err = { "" };
-    (void)unused;
     if (turn_take(request->connection) < 0)
         return NULL;
     bool done = request->call->done || !request->call->future;
-    int failed = done ? 0 : ipp_future_cancel(request->call->future, &err);
+    int failed = done ? 0 : how(request->call->future, &err);
     turn_leave(request->connection);
     if (failed)
         return raise_os_error(ECONNRESET, err.text);
     return PyBool_FromLong(!done);
+}
+
+static PyObject *cancel(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return take_back(self, ipp_future_cancel);
+}
+
+static PyObject *interrupt(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return take_back(self, ipp_future_interrupt);
 }
 
 static PyMethodDef methods[] = {
@@ -172,6 +183,8 @@ static PyMethodDef methods[] = {
     { "take_outputs", take_outputs, METH_NOARGS,
       "[(engine, type, content, metadata, [bytes, ...], lost), ...] since the last call" },
     { "cancel", cancel, METH_NOARGS, "ask to take it off the queues; False: it is done" },
+    { "interrupt", interrupt, METH_NOARGS,
+      "the same, and raise KeyboardInterrupt in it where it runs; False: it is done" },
     { NULL, NULL, 0, NULL }
 };
 
