@@ -5,9 +5,17 @@ noinst_PROGRAMS = bench/replay bench/raw_pair
 bench_raw_pair_SOURCES = %reldir%/raw_pair.c
 bench_raw_pair_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
 bench_raw_pair_LDADD = $(ZMQ_LIBS)
-bench_replay_SOURCES = %reldir%/replay.c
+bench_replay_SOURCES = %reldir%/replay.c %reldir%/stamps.h
 bench_replay_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
+bench_replay_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 bench_replay_LDADD = $(ZMQ_LIBS)
+# A folder that nothing is installed to makes libtool build it shared.
+noinst_LTLIBRARIES += bench/stamps.la
+bench_stamps_la_SOURCES = %reldir%/stamps.c %reldir%/stamps.h
+bench_stamps_la_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS) -fvisibility=default
+bench_stamps_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+bench_stamps_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
+bench_stamps_la_LIBADD = $(ZMQ_LIBS)
 EXTRA_PROGRAMS = bench/sched_bench
 bench_sched_bench_SOURCES = %reldir%/sched_bench.c
 bench_sched_bench_LDADD = libsched.la

@@ -6,6 +6,7 @@ import glob
 import os
 import struct
 import subprocess
+import tempfile
 from contextlib import contextmanager
 from statistics import median
 from typing import Callable, Iterator
@@ -35,31 +36,35 @@ def packed(requests: Frames) -> bytes:
     return b"".join(parts)
 
 
-def replay() -> str:
-    return os.path.join(os.path.dirname(ipp_engine()), "bench", "replay")
+def built(*path: str) -> str:
+    return os.path.join(os.path.dirname(ipp_engine()), "bench", *path)
 
 
-def took_ms(endpoint: str, make: Callable[[int], Frames], answers: int) -> float:
-    """Milliseconds from the first request out to the last answer in: the lower quartile over
-    rounds, since other work on the machine only adds.
+class Stamps:
+    """When a server that bench/stamps.so is preloaded into took and gave messages."""
 
-    Played by a client in C: one in Python would use as much of the cores as the engines."""
-    rounds = b"".join(packed(make(i)) for i in range(ROUNDS + WARM_UP))
-    done = subprocess.run(
-        [replay(), endpoint, str(answers)], input=rounds, stdout=subprocess.PIPE, check=True
-    )
-    took = [float(line) / 1000 for line in done.stdout.split()]
-    return quantile(took[WARM_UP:], 0.25)
+    def __init__(self) -> None:
+        self.file = tempfile.NamedTemporaryFile(prefix="ipp-stamps-")
+        self.file.truncate(16)  # struct stamps
+        self.env = {
+            "LD_PRELOAD": built(".libs", "stamps.so"),
+            "IPP_BENCH_STAMPS": self.file.name,
+        }
 
+    def server_ms(self, endpoint: str, make: Callable[[int], Frames], answers: int) -> float:
+        """Milliseconds from the first request in to the last answer out: the lower quartile over
+        rounds, since other work on the machine only adds.
 
-def transport_ms(make: Callable[[int], Frames]) -> float:
-    """The same with a socket that sends each message back: what client and ZeroMQ take."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen([replay(), "--echo"], stdin=pipe, stdout=pipe, text=True) as echo:
-        assert echo.stdin and echo.stdout
-        took = took_ms(echo.stdout.readline().strip(), make, 1)
-        echo.stdin.close()
-    return took
+        Asked by a client in C: one in Python would use as much of the cores as the engines."""
+        rounds = b"".join(packed(make(i)) for i in range(ROUNDS + WARM_UP))
+        done = subprocess.run(
+            [built("replay"), endpoint, str(answers), self.file.name],
+            input=rounds,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        took = [float(line) / 1000 for line in done.stdout.split()]
+        return quantile(took[WARM_UP:], 0.25)
 
 
 def scheduled(pids: list[int]) -> tuple[float, int]:
@@ -76,12 +81,12 @@ def scheduled(pids: list[int]) -> tuple[float, int]:
 class Bare:
     """A client of sockets only, and what it asks all engines of a side."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Side, stamps: Stamps) -> None:
+        self.stamps = stamps
         self.raw = RawClient(side.cluster.connection_file)
         known = self.raw.engines()
         self.uuids = list(known.values())
         self.targets = [[uuid, engine] for engine, uuid in known.items()]
-        self.transport = transport_ms(lambda i: self.each(i)[:1])
 
     def each(self, i: int) -> Frames:
         return [self.raw.apply_frames(noop, i, to=uuid) for uuid in self.uuids]
@@ -91,16 +96,16 @@ class Bare:
         return [self.raw.apply_frames(noop, i, to="", metadata=metadata)[1:]]
 
     def server_ms(self, channel: str, make: Callable[[int], Frames]) -> float:
-        """A round trip to all, less that of one message without a server."""
         endpoint = f"{self.raw.info['interface']}:{self.raw.info[channel]}"
-        return took_ms(endpoint, make, len(self.uuids)) - self.transport
+        return self.stamps.server_ms(endpoint, make, len(self.uuids))
 
 
 @contextmanager
 def bare(name: str, engines: int) -> Iterator[tuple[Side, Bare]]:
-    side = start(name, engines)
+    stamps = Stamps()
+    side = start(name, engines, stamps.env)
     try:
-        client = Bare(side)
+        client = Bare(side, stamps)
         side.rc.close()  # a client that reads what is published would share the cores
         client.server_ms("mux", client.each)  # the first ones import
         yield side, client

@@ -26,9 +26,9 @@ class Side:
         self.cluster.stop(check=False)
 
 
-def start(name: str, engines: int) -> Side:
+def start(name: str, engines: int, env: dict[str, str] | None = None) -> Side:
     """Starts one side; start_s is from the command to a client that sees all engines."""
-    cluster = make_cluster(engines, backend=BACKENDS[name])
+    cluster = make_cluster(engines, backend=BACKENDS[name], env=env)
     began = time.perf_counter()
     try:
         cluster.start()
