@@ -38,10 +38,10 @@ tests_unit_test_bridge_LDADD = libbridge.la libwire.la libbase.la libunit.la $(J
 tests_unit_test_steer_SOURCES = \
     %reldir%/unit/fake_bridge.h %reldir%/unit/fake_bridge.c %reldir%/unit/test_steer.c
 tests_unit_test_steer_CFLAGS = $(AM_CFLAGS) -pthread $(JANSSON_CFLAGS) $(ZMQ_CFLAGS) $(CHECK_CFLAGS)
-tests_unit_test_steer_LDADD = libclient.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) $(SODIUM_LIBS) \
+tests_unit_test_steer_LDADD = libclient.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) $(NETTLE_LIBS) \
     $(ZMQ_LIBS) -lpthread
 tests_unit_test_where_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
-tests_unit_test_where_LDADD = libclient.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) $(SODIUM_LIBS) $(ZMQ_LIBS)
+tests_unit_test_where_LDADD = libclient.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) $(NETTLE_LIBS) $(ZMQ_LIBS)
 tests_mpi_test_link_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_mpi_test_link_LDADD = liblink.la libbase.la $(CHECK_LIBS)
 tests_mpi_test_death_LDADD = liblink.la libbase.la
@@ -74,9 +74,12 @@ check-mpi: $(check_PROGRAMS)
 	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(mpi_tests)' \
 	    AM_TESTS_ENVIRONMENT='MPIRUN=$(MPIRUN); MPI_FLAVOUR=$(MPI_FLAVOUR); export MPIRUN MPI_FLAVOUR;'
 
+# Clusters mostly wait, so files of tests run side by side where pytest can do that.
+SYSTEM_TEST_JOBS = 2
 check-system: all
+	side_by_side=`$(PYTHON3) -c 'import xdist' 2>/dev/null && echo '-n $(SYSTEM_TEST_JOBS) --dist loadfile'`; \
 	BUILD_DIR=$(abs_top_builddir) IPP_TEST_MPI=$(MPI_FLAVOUR) IPPMPI_PYTHON=$(abs_top_srcdir)/python \
-	    $(PYTHON3) -B -m pytest -q -W ignore $(abs_top_srcdir)/tests/system
+	    $(PYTHON3) -B -m pytest -q -W ignore $$side_by_side $(abs_top_srcdir)/tests/system
 
 # In a build tree of --enable-sanitizers.
 check-sanitize: $(check_PROGRAMS)
@@ -94,8 +97,8 @@ check-valgrind: $(check_PROGRAMS)
 FUZZ_SECONDS = 60
 fuzz_compile = sources=; for file in $^; do case $$file in *.c) sources="$$sources $$file";; esac; done; \
 	    $(FUZZ_CC) -g -O1 -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	    $(DEFS) $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) $(ZMQ_CFLAGS) $$sources \
-	    -o $@ $(JANSSON_LIBS) $(SODIUM_LIBS) $(ZMQ_LIBS) -lpthread -lm
+	    $(DEFS) $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(NETTLE_CFLAGS) $(ZMQ_CFLAGS) $$sources \
+	    -o $@ $(JANSSON_LIBS) $(NETTLE_LIBS) $(ZMQ_LIBS) -lpthread -lm
 .PHONY: fuzz
 if HAVE_FUZZER
 tests/fuzz/fuzz_wire: tests/fuzz/fuzz_wire.c $(libwire_la_SOURCES) $(libbase_la_SOURCES)

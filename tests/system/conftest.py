@@ -27,12 +27,15 @@ LOG_TAIL = 12000
 
 
 def pytest_configure() -> None:
-    """A run that is told to end takes its clusters with it."""
+    """A run that is told to end takes its clusters with it; one in the background has inherited that
+    SIGINT is ignored, which what it starts must not."""
 
     def on_sigterm(signum: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, on_sigterm)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,6 +79,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
     report = outcome.get_result()
     if not report.failed:
         return
+    if "shared" in getattr(item, "funcargs", {}):
+        item.funcargs["shared"].suspect = True  # type: ignore[attr-defined]
     since, offsets = item.stash[STARTED]
     for each in cluster_door.recent:
         if each.stopped_at is None or each.stopped_at > since:
@@ -84,14 +89,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
 
 
 class Shared:
-    """The cluster that most tests use; started again when a test has broken it."""
+    """The cluster that most tests use; started again when a test has failed: it may have left an
+    engine busy for ever."""
 
     def __init__(self) -> None:
         self.cluster: Cluster | None = None
+        self.suspect = False
 
     def get(self) -> Cluster:
-        if self.cluster is not None and not self.cluster.alive():
+        if self.cluster is not None and (self.suspect or not self.cluster.alive()):
             self.stop(check=False)
+        self.suspect = False
         if self.cluster is None:
             self.cluster = make_cluster(SHARED_ENGINES)
             try:
@@ -122,8 +130,10 @@ def cluster(shared: Shared) -> Cluster:
 
 def settle(client: ipyparallel.Client) -> None:
     """Returns when the client hears iopub: its subscription may come after its first request."""
-    while not client[0].apply_async(int).wait_for_output(0.5):
-        pass
+    asked: list[Any] = []
+    while not any(each.wait_for_output(0) for each in asked):
+        asked.append(client[0].apply_async(int))
+        asked[-1].wait_for_output(0.5)
 
 
 @pytest.fixture
@@ -161,6 +171,27 @@ def gate(tmp_path: Any) -> Iterator[Gate]:
     made = Gate(str(tmp_path / "gate"))
     yield made
     made.open()
+
+
+@pytest.fixture
+def network(cluster: Cluster) -> Iterator[Any]:
+    """A network on the way to the cluster's steering port."""
+    from ippmpi_client import Network, steering_port
+
+    made = Network(steering_port(cluster))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def remote(cluster: Cluster, network: Any) -> Iterator[Any]:
+    """An ippmpi client that connects by the network."""
+    from ippmpi_client import changed_file, ippmpi
+
+    path = changed_file(cluster, "by-network.json", ipc="", port=network.port)
+    with ippmpi.connect(path) as client:
+        client.echo = False
+        yield client
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def changed_file(cluster: Any, name: str, **steering: Any) -> str:
 
 
 class Network:
-    """A TCP proxy to the steering port, which can be cut."""
+    """A TCP proxy to the steering port, which can be cut, and fall silent."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -44,6 +44,8 @@ class Network:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self.connections = 0
         self.bytes_back = 0  # to clients
+        self._flows = threading.Event()
+        self._flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -59,9 +61,18 @@ class Network:
                 except OSError:
                     pass
 
+    def hush(self) -> None:
+        """Nothing passes any more, either way, on any connection; none is closed."""
+        self._flows.clear()
+
+    def resume(self) -> None:
+        """What was held back passes, where its connection was not cut meanwhile."""
+        self._flows.set()
+
     def close(self) -> None:
         self._listener.close()
         self.cut()
+        self.resume()
 
     def _accept(self) -> None:
         while True:
@@ -83,6 +94,7 @@ class Network:
     def _pump(self, source: socket.socket, sink: socket.socket, back: bool) -> None:
         try:
             while data := source.recv(65536):
+                self._flows.wait()
                 self.bytes_back += len(data) if back else 0
                 sink.sendall(data)
         except OSError:

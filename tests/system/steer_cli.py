@@ -69,6 +69,18 @@ def at_terminal(cluster: Cluster, *args: str, env: Mapping[str, str] | None = No
                          dimensions=(24, 100), cwd=cluster.dir)
 
 
+def unfold(text: str) -> dict[int, list[str]]:
+    """{engine: lines} of folded output, which falls apart where engines are not equally fast."""
+    lines: dict[int, list[str]] = {}
+    for line in text.splitlines():
+        label, _, rest = line[1:].partition("] ")
+        for part in label.split(","):
+            first, _, last = part.partition("-")
+            for engine in range(int(first), int(last or first) + 1):
+                lines.setdefault(engine, []).append(rest)
+    return lines
+
+
 def warm(cluster: Cluster) -> None:
     """Engines load IPython at their first cell, some sooner than others: equal answers would come
     seconds apart on a busy machine, and not be folded."""

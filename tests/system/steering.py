@@ -15,6 +15,27 @@ import zmq
 HEAD = struct.Struct("<QQQiI")
 LAST, ERROR, ABORTED = 1, 2, 4
 DELIMITER = b"<IDS|MSG>"
+BEHIND = 2**32 - 1  # in a pack's table: a frame that follows it
+
+
+def pack(frames: Sequence[bytes], largest: int = 1000) -> list[bytes]:
+    """The parts that a message of such frames travels as."""
+    sizes = [len(frame) if len(frame) <= largest else BEHIND for frame in frames]
+    table = struct.pack(f"<{1 + len(sizes)}I", len(sizes), *sizes)
+    packed = [frame for frame in frames if len(frame) <= largest]
+    return [table + b"".join(packed), *(frame for frame in frames if len(frame) > largest)]
+
+
+def unpack(parts: Sequence[bytes]) -> list[bytes]:
+    """The frames again."""
+    first, *behind = parts
+    (count,) = struct.unpack_from("<I", first)
+    at, frames = 4 + 4 * count, []
+    for size in struct.unpack_from(f"<{count}I", first, 4):
+        frames.append(behind.pop(0) if size == BEHIND else first[at : at + size])
+        at += 0 if size == BEHIND else size
+    assert at == len(first) and not behind
+    return frames
 
 
 @dataclass
@@ -62,6 +83,7 @@ class Steering:
         self.sent = 0
         self.received = 0
         self.waiting: list[Message] = []
+        self.msg_ids: dict[int, str] = {}  # of what was sent, by sequence
         if attach:
             self.welcome = self.attach(resume=token is not None)
 
@@ -95,19 +117,24 @@ class Steering:
             "date": "2026-01-31T12:00:00.000000Z",
             "version": "5.3",
         }
+        self.msg_ids[sequence] = header["msg_id"]
         frames = [json.dumps(part).encode() for part in (header, {}, metadata or {}, content or {})]
         head = HEAD.pack(sequence, self.received, 0, -1, 0)
-        self.socket.send_multipart([channel.encode(), head, DELIMITER, b"", *frames, *buffers])
+        self.send([channel.encode(), head, DELIMITER, b"", *frames, *buffers])
         return sequence
 
     def acknowledge(self) -> None:
-        self.socket.send_multipart([b"ack", HEAD.pack(0, self.received, 0, -1, 0)])
+        self.send([b"ack", HEAD.pack(0, self.received, 0, -1, 0)])
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        """Send the frames of one message, as they are."""
+        self.socket.send_multipart(pack(frames))
 
     def receive(self, timeout: float = 10.0, acks: bool = False) -> Message | None:
         """The next message, None after `timeout` seconds without one."""
         deadline = time.monotonic() + timeout
         while self.socket.poll(max(0, int((deadline - time.monotonic()) * 1000))):
-            frames = self.socket.recv_multipart()
+            frames = unpack(self.socket.recv_multipart())
             channel, head = frames[0].decode(), HEAD.unpack(frames[1])
             if channel == "ack":
                 if acks:

@@ -92,8 +92,10 @@ def test_mpi4py_of_another_mpi() -> None:
     [
         (["--no-such-option"], "unrecognized option '--no-such-option'"),
         (["extra"], "extra: ipp-engine takes options only"),
+        (["--max-tasks", "many"], "--max-tasks=many: not a number of tasks"),
+        (["--session-timeout", "-1"], "--session-timeout=-1: not a number of seconds"),
         (["--idle-timeout", "soon"], "--idle-timeout=soon: not a number of seconds"),
-        (["--log-level", "odd"], "--log-level=odd: not error, warning, info or debug"),
+        (["--log-level", "odd"], "--log-level=odd: not error, warning, notice, info or debug"),
         (
             ["--ip", "not an address"],
             "cannot listen on not an address: No such device; give an address of this host with --ip",

@@ -59,6 +59,12 @@ def test_display_data(rc: Client) -> None:
     assert outputs[0]["data"]["text/html"] == "<b>x</b>"
 
 
+@pytest.mark.ours_only("the original drops what goes to a pager")
+def test_what_goes_to_a_pager_is_displayed(rc: Client) -> None:
+    (shown,) = run(rc, "len?").outputs
+    assert "Return the number of items in a container" in shown["data"]["text/plain"]
+
+
 def test_inline_figure(rc: Client) -> None:
     result = run(rc, "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 3, 2]);")
     images = [o["data"]["image/png"] for o in result.outputs if "image/png" in o["data"]]

@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from typing import Any, Iterator
 
 import pytest
 
 import procs
 from ipp_cluster import MPI, IppCluster
+from ippmpi_client import changed_file, environment
 
 TESTBED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hosts_testbed")
 NETWORK = "10.78.0.0/24"
@@ -65,6 +67,26 @@ def spanning() -> Iterator[SpanningCluster]:
     hosts("down")
     hosts("up", "2")
     cluster = SpanningCluster(6, args=["--ip", "10.78.0.1"])
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop(check=False)
+        hosts("down")
+
+
+class FirstHostCluster(IppCluster):
+    """All of it on the first host."""
+
+    def spawn(self, argv: Any, **options: Any) -> Any:
+        return super().spawn([TESTBED, "run", "1", *argv], **options)
+
+
+@pytest.fixture
+def distant() -> Iterator[FirstHostCluster]:
+    hosts("down")
+    hosts("up", "2")
+    cluster = FirstHostCluster(2, args=["--ip", "10.78.0.1", "--log-level", "info"])
     try:
         cluster.start()
         yield cluster
@@ -141,3 +163,53 @@ def test_a_host_falls_silent(spanning: SpanningCluster) -> None:
     assert ename == "EngineError"
     assert others == str(["alive"] * ENGINES_HERE)
     hosts("mend", "2")  # those given up for dead find the bridge gone and leave
+
+
+STEERING = """
+import os, sys, ippmpi
+c = ippmpi.connect(sys.argv[1])
+folder, gate = sys.argv[2:]
+def work(i):
+    import os, time
+    while i >= 5000 and not os.path.exists(gate):
+        time.sleep(0.005)
+    with open(os.path.join(folder, str(os.getpid())), "a") as file:
+        file.write(f"{i}\\n")
+    return i
+with c.executor() as executor:
+    futures = [executor.submit(work, i) for i in range(10_000)]
+    futures[1000].result()
+    print("on its way", flush=True)
+    print([future.result() for future in futures] == list(range(10_000)))
+"""
+
+
+@pytest.mark.parametrize("seconds", [2, 20])
+def test_every_answer_once_through_a_network_that_loses_all(
+    distant: FirstHostCluster, gate: Any, tmp_path: Any, seconds: float
+) -> None:
+    """Nobody is told. 2 s: TCP sends again. 20 s: the client makes a new connection, while the bridge
+    has still got the old one."""
+    ran = tmp_path / "ran"
+    ran.mkdir()
+    path = changed_file(distant, "tcp.json", ipc="")
+    client = subprocess.Popen(
+        [TESTBED, "run", "2", sys.executable, "-c", STEERING, path, str(ran), gate.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    try:
+        assert client.stdout is not None and client.stdout.readline() == "on its way\n"
+        hosts("cut", "2")
+        gate.open()  # what ends now has its answer lost
+        time.sleep(seconds)
+        hosts("mend", "2")
+    finally:
+        lines = lines_of(client)
+    assert lines == ["True"]
+    numbers = [int(line) for file in ran.iterdir() for line in file.read_text().splitlines()]
+    assert sorted(numbers) == list(range(10_000))
+    assert ("owner (owner, 10.78.0.2) is back" in distant.log()) == (seconds > 15)

@@ -29,8 +29,8 @@ def test_idle_after_use() -> None:
 
 
 def test_busy_job_goes_on() -> None:
-    with under_engines(1, args=["--idle-timeout=1"]) as cluster:
+    with under_engines(1, args=["--idle-timeout=2"]) as cluster:
         rc = cluster.client()
-        assert rc[0].apply_async(remote.nap, 3).get(20) == 3
+        assert rc[0].apply_async(remote.nap, 4).get(20) == 4
         assert rc[0].apply_async(remote.echo, 1).get(20) == 1
         cluster.join(15)

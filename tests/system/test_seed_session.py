@@ -64,6 +64,7 @@ def test_seed_session(cluster: Cluster) -> None:
 
 
 def test_px_prints_from_every_engine(cluster: Cluster) -> None:
+    """--no-stream: the client begins to listen after it has sent the cell, which may be too late."""
     text = dedent(
         """
         from IPython.terminal.interactiveshell import TerminalInteractiveShell
@@ -73,7 +74,7 @@ def test_px_prints_from_every_engine(cluster: Cluster) -> None:
         while not rc[0].apply_async(int).wait_for_output(0.5):  # its subscription may come late
             pass
         rc.activate()
-        cell = "%%px\\nimport os, socket\\nprint(os.getpid())\\nprint(socket.gethostname())"
+        cell = "%%px --no-stream\\nimport os, socket\\nprint(os.getpid())\\nprint(socket.gethostname())"
         shell.run_cell(cell)
         print("pids", *rc[:].apply_sync(os_getpid))
     """

@@ -5,7 +5,10 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import shutil
+import signal
+import socket
 import stat
 import subprocess
 import time
@@ -19,7 +22,7 @@ from cluster import Cluster, under_engines
 from ipp_cluster import TOP
 from sshd import SSHD, Sshd
 from steer_cli import (FAILED, NO_CONNECTION, OK, USAGE, command, environment, ipp_steer, start,
-                       steer, warm)
+                       steer, unfold, warm)
 
 pytestmark = pytest.mark.ours_only("our client")
 WAIT = "import os, time\nwhile not os.path.exists({!r}): time.sleep(0.005)"
@@ -33,18 +36,6 @@ def values(run: Any) -> dict[int, Any]:
 @pytest.fixture(autouse=True)
 def warm_engines(cluster: Cluster) -> None:
     warm(cluster)
-
-
-def unfold(text: str) -> dict[int, list[str]]:
-    """{engine: lines} of folded output, which falls apart where engines are not equally fast."""
-    lines: dict[int, list[str]] = {}
-    for line in text.splitlines():
-        label, _, rest = line[1:].partition("] ")
-        for part in label.split(","):
-            first, _, last = part.partition("-")
-            for engine in range(int(first), int(last or first) + 1):
-                lines.setdefault(engine, []).append(rest)
-    return lines
 
 
 # ---- looking ----
@@ -67,6 +58,35 @@ def test_engines(cluster: Cluster) -> None:
     assert "package" in lines[0] and "numa" in lines[0] and len(lines) == 3
     assert str(ranks[3]) in lines[1] and str(ranks[4]) in lines[2]
     assert "no engine 9" in steer(cluster, "engines", "--on", "9", code=FAILED).err
+
+
+@pytest.mark.limit(120)
+def test_engines_that_are_bound(tmp_path: Any) -> None:
+    """Where an engine that is not bound runs at the moment says nothing; one that is has its CPUs."""
+    for args, bound in (["--bind", "none"], "no"), (["--bind", "core"], "yes"):
+        with under_engines(1, args=args) as cluster:
+            head, line = steer(cluster, "engines").lines()
+            told = dict(zip(head.split(), line.split()))
+            assert told["bound"] == bound
+            topology = steer(cluster, "engines", "--json").json()[0]["topology"]
+            for key in ("package", "core", "numa", "cpus"):
+                assert told[key] == (str(topology.get(key, "-")) if bound == "yes" else "-"), told
+
+
+def test_tasks_that_are_done(cluster: Cluster) -> None:
+    steer(cluster, "exec", "1")
+    told = steer(cluster, "tasks", "--json", "--on", "2").json()["engines"]["2"]
+    assert told["queue"] == told["tasks"] == [] and told["completed"] >= 1
+    all_of_it = steer(cluster, "tasks", "--json", "--all").json()["engines"]["2"]
+    assert len(all_of_it["completed"]) == told["completed"]
+    assert all_of_it["completed"][-1] in steer(cluster, "tasks", "--all").out
+    assert all_of_it["completed"][-1] not in steer(cluster, "tasks").out
+
+
+def test_top_of_some(cluster: Cluster) -> None:
+    told = steer(cluster, "top", "--on", "1,3", "--json").json()
+    assert [engine["id"] for engine in told["engines"]] == [1, 3]
+    assert len(steer(cluster, "top", "--on", "1-2").lines()) == 2 + 1 + 2
 
 
 def test_tasks_and_top(cluster: Cluster, gate: Any) -> None:
@@ -133,6 +153,18 @@ def test_exec_json(cluster: Cluster) -> None:
     told = steer(cluster, "exec", "--json", "--on", "1", "1 / 0", code=FAILED).json()
     assert told[0]["ename"] == "ZeroDivisionError" and told[0]["engine"] == 1
     assert "\033" not in "".join(told[0]["traceback"])
+
+
+def test_errors_are_said_once(cluster: Cluster) -> None:
+    run = steer(cluster, "exec", "%no_such_magic", code=FAILED)
+    said = ["UsageError: Line magic function `%no_such_magic` not found."]
+    assert unfold(run.err) == {engine: said for engine in range(4)}
+    for args, said in ((["apply", "no_func"], "name 'no_func' is not defined"),
+                       (["apply", "3"], "cannot be called"), (["exec", "input()"], "nobody sits")):
+        run = steer(cluster, *args, code=FAILED)
+        assert run.err.count(said) == 1 and ".py" not in run.err, run.err  # no frames of ours
+    told = steer(cluster, "exec", "--json", "--on", "1", "%no_such_magic", code=FAILED).json()
+    assert told[0]["ename"] == "UsageError"
 
 
 def test_errors_fold(cluster: Cluster) -> None:
@@ -210,8 +242,103 @@ def test_map_goes_on_after_an_error(cluster: Cluster) -> None:
     run = steer(cluster, "map", "--json", "int", "1", "x", "3", code=FAILED)
     told = [json.loads(line) for line in run.lines()]
     assert [t["status"] for t in told] == ["ok", "error", "ok"]
+    assert told[1]["ename"] == "ValueError" and told[1]["traceback"][-1].startswith("ValueError: ")
     run = steer(cluster, "map", "no_such", text="1\n" * 100000, code=FAILED)
-    assert "no_such" in run.err and len(run.err.splitlines()) < 200
+    assert "no_such" in run.err and len(run.err.splitlines()) < 5
+    assert re.search(r"items from \d+ on were not run\n$", run.err)
+    run = steer(cluster, "map", "no_such", *"123456789", "--on", "1", code=FAILED)
+    assert run.err.endswith("items from 4 on were not run\n")
+
+
+def items_of(run: Any) -> dict[str, list[int]]:
+    """{status: [index, ...]} of a map with --json; each index once."""
+    found: dict[str, list[int]] = {}
+    for item in map(json.loads, run.lines()):
+        found.setdefault(item["status"], []).append(item["index"])
+    assert sorted(sum(found.values(), [])) == list(range(sum(map(len, found.values()))))
+    return found
+
+
+def test_map_goes_on_after_an_interrupt(cluster: Cluster) -> None:
+    steer(cluster, "exec", "def stop(x):\n    if x % 10 == 5: raise KeyboardInterrupt\n    return x\n"
+                           "def leave(x):\n    if x == 7: raise SystemExit(3)\n    return x")
+    numbers = "".join(f"{i}\n" for i in range(40))
+    run = steer(cluster, "map", "--json", "--chunk", "4", "stop", text=numbers, code=FAILED)
+    assert items_of(run)["error"] == [5, 15, 25, 35]
+    assert items_of(run)["aborted"] == [6, 7, 26, 27]  # the rest of these chunks
+    run = steer(cluster, "map", "--chunk", "1", "stop", text=numbers, code=FAILED)
+    assert len(run.lines()) == 36
+    assert [n for n in range(40) if n % 10 == 5] == \
+        [int(n) for line in run.err.splitlines() for n in re.findall(r"\b\d*5\b", line)]
+    run = steer(cluster, "map", "leave", text=numbers, code=FAILED)
+    assert len(run.lines()) == 39 and "item 7: SystemExit: 3" in run.err
+
+
+def test_map_goes_on_when_somebody_interrupts(cluster: Cluster, gate: Any) -> None:
+    steer(cluster, "push", f"gate={gate.path}")
+    code = ("def hold(x):\n    import os, time\n    if x == 2: print('held')\n"
+            "    while x == 2 and not os.path.exists(gate): time.sleep(0.005)\n    return x")
+    steer(cluster, "exec", code)
+    with start(cluster, "map", "--chunk", "2", "--json", "hold", *map(str, range(40))) as running:
+        assert running.stderr is not None and running.stdout is not None
+        assert "held" in running.stderr.readline()
+        steer(cluster, "interrupt")
+        out = running.stdout.read()
+        assert running.wait(20) == FAILED
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [t["index"] for t in told] == list(range(40))
+    assert [t["index"] for t in told if t["status"] != "ok"] in ([2], [2, 3])
+
+
+@pytest.mark.limit(120)
+def test_map_goes_on_without_a_lost_engine() -> None:
+    with under_engines(3) as cluster:
+        warm(cluster)
+        die = "lambda x: __import__('os')._exit(3) if x == 9 else x"
+        numbers = "".join(f"{i}\n" for i in range(60))
+        run = steer(cluster, "map", "--json", "--chunk", "2", die, text=numbers, code=FAILED)
+        found = items_of(run)
+        assert 9 in found["error"] and len(found["error"]) + len(found["ok"]) == 60
+        assert "not run" not in run.err
+
+
+@pytest.mark.limit(120)
+def test_map_of_a_cluster_that_ends() -> None:
+    with under_engines(2) as cluster:
+        warm(cluster)
+        with start(cluster, "map", "--chunk", "2", "--json",
+                   "lambda x: print('at', x) or __import__('time').sleep(100 * (x > 4))",
+                   *map(str, range(40))) as running:
+            assert running.stdout is not None and running.stderr is not None
+            assert json.loads(running.stdout.readline())["status"] == "ok"
+            steer(cluster, "shutdown")
+            out, err = running.stdout.read(), running.stderr.read()
+            assert running.wait(20) in (FAILED, NO_CONNECTION)
+        cluster.join()
+        told = [json.loads(line) for line in out.splitlines()]
+        assert [t["index"] for t in told] == list(range(1, len(told) + 1))
+        rest = re.search(r"items from (\d+) on were not run\n$", err)
+        assert rest and int(rest.group(1)) == len(told) + 1
+        assert "error" in {t["status"] for t in told}
+
+
+def test_map_folds_equal_errors(cluster: Cluster) -> None:
+    numbers = "".join(f"{i}\n" for i in range(200))
+    run = steer(cluster, "map", "lambda x: 1 // (x % 100 > 2)", text=numbers, code=FAILED)
+    assert len(run.lines()) == 194
+    if len(run.err.splitlines()) == 1:  # a busy machine takes longer than errors are held
+        assert "items 0-2,100-102 (6): ZeroDivisionError: integer" in run.err
+    assert len(run.err.splitlines()) <= 2 and run.err.count("ZeroDivisionError") <= 2
+
+
+def test_map_of_what_cannot_be_read(cluster: Cluster) -> None:
+    folder = os.open(cluster.dir, os.O_RDONLY)
+    try:
+        done = subprocess.run(command(cluster, "map", "abs"), stdin=folder, capture_output=True,
+                              env=environment(cluster), text=True, timeout=30)
+    finally:
+        os.close(folder)
+    assert done.returncode == USAGE and "Is a directory" in done.stderr
 
 
 def test_map_reads_as_it_goes(cluster: Cluster) -> None:
@@ -369,8 +496,67 @@ def test_reduce(cluster: Cluster, op: str, expected: list[int]) -> None:
     assert np.load(os.path.join(cluster.dir, "r.npy")).tolist() == expected
 
 
+@pytest.mark.parametrize("values, function, shown, value", [
+    ("['a', 'b', 'c', 'd']", "lambda a, b: a + b", "abcd", "abcd"),
+    ("[1, 2, 3, 4]", "operator:mul", "24", 24),
+    ("[{0}, {1}, {2}, {3}]", "set.union", "{0, 1, 2, 3}", None),
+    ("[1 + 2j] * 4", "sum", "(4+8j)", None),
+    ("[np.complex64(1 + 2j)] * 4", "sum", "4.0+8.0j", "4.0+8.0j"),
+    ("[datetime.date(2026, 1, d) for d in (3, 9, 1, 4)]", "max", "datetime.date(2026, 1, 9)", None),
+    ("[np.datetime64('2026-01-03') + d for d in range(4)]", "max", "2026-01-06", "2026-01-06"),
+    ("[[1], [2], [3], [4]]", "lambda a, b: a + b", "[1, 2, 3, 4]", [1, 2, 3, 4]),
+])
+def test_reduce_with_a_function(
+    cluster: Cluster, values: str, function: str, shown: str, value: Any
+) -> None:
+    steer(cluster, "scatter", "ids=" + save(cluster, "ids.npy", np.arange(4)))
+    steer(cluster, "exec", f"import datetime, numpy as np; f = ({values})[int(ids[0])]")
+    assert steer(cluster, "reduce", "f", function).out == f"{shown}\n"
+    told = steer(cluster, "reduce", "f", function, "--json").json()
+    assert told.get("value") == value
+    if value is None:
+        assert told["text"] == shown
+
+
+@pytest.mark.parametrize("made, shown, value", [
+    ("1 + 2j", "(1+2j)", None), ("np.complex64(1 + 2j)", "1.0+2.0j", "1.0+2.0j"),
+    ("np.array([1 + 2j])", "[1.0+2.0j]", ["1.0+2.0j"]),
+    ("datetime.datetime(2026, 1, 31)", "datetime.datetime(2026, 1, 31, 0, 0)", None),
+    ("np.array(['2026-01-31'], 'M8[D]')", "[2026-01-31]  # <M8[D] (1,)", ["2026-01-31"]),
+    ("np.datetime64('2026-01-31T12:00')", "2026-01-31T12:00", "2026-01-31T12:00"),
+    ("np.array(['a', 'bcd'])", "['a', 'bcd']", ["a", "bcd"]),
+    ("np.array([(1, 2.5)], [('n', 'i4'), ('v', 'f8')])",
+     "array([(1, 2.5)], dtype=[('n', '<i4'), ('v', '<f8')])", [[1, 2.5]]),
+    ("{1, 2}", "{1, 2}", None), ("range(3)", "range(0, 3)", None),
+])
+def test_pull_shows_all_kinds(cluster: Cluster, made: str, shown: str, value: Any) -> None:
+    steer(cluster, "exec", f"import datetime, numpy as np; shown = {made}")
+    assert steer(cluster, "pull", "shown").out == f"[0-3] {shown}\n"
+    (told,) = steer(cluster, "pull", "--on", "1", "shown", "--json").json()
+    assert told.get("value") == value and ("dtype" in told) == made.startswith("np.")
+    if value is None:
+        assert told["text"] == shown
+
+
+def test_pull_to_files_tells_of_them(cluster: Cluster) -> None:
+    steer(cluster, "exec", "import numpy as np; kept = np.zeros((2, 3), '<f4')")
+    told = steer(cluster, "pull", "kept", "-o", "kept%d.npy", "--json").json()
+    for engine, answer in enumerate(told):
+        assert answer["dtype"] == "<f4" and answer["shape"] == [2, 3]
+        assert answer["file"] == f"kept{engine}.npy"
+
+
+def test_an_observer_sees_dates(cluster: Cluster, observer: str) -> None:
+    code = "import numpy as np; day = np.array(['2026-01-31'], 'M8[D]'); odd = np.zeros(1, [('n', 'i4')])"
+    steer(cluster, "exec", code)
+    assert "[2026-01-31]" in steer(cluster, "pull", "day", file=observer).out
+    assert '<array [["n", "<i4"]] (1,)>' in steer(cluster, "pull", "odd", file=observer).out
+
+
 def test_reduce_errors(cluster: Cluster) -> None:
-    assert "sum, prod" in steer(cluster, "reduce", "r", "average", code=USAGE).err
+    steer(cluster, "exec", "r = 1")
+    assert "'average'" in steer(cluster, "reduce", "r", "average", code=FAILED).err
+    assert "division by" in steer(cluster, "reduce", "r", "lambda a, b: 1 / 0", code=FAILED).err
     assert "not_there" in steer(cluster, "reduce", "not_there", "sum", code=FAILED).err
 
 
@@ -405,6 +591,10 @@ def test_kill_and_shutdown() -> None:
         assert "engine_lost" in events and "engine_retired" in events
         assert "engine_lost" in steer(cluster, "events").out
         assert steer(cluster, "exec", "1").out == "[0,3] 1\n"
+        for args in (["engines"], ["map", "abs", "1"], ["top"], ["connect"]):
+            assert "engine 1 was shut down" in steer(cluster, *args, "--on", "0-1", code=FAILED).err
+            assert "engine 2 died" in steer(cluster, *args, "--on", "2", code=FAILED).err
+            assert "no engine 7" in steer(cluster, *args, "--on", "7", code=FAILED).err
         run = steer(cluster, "exec", "--on", "0,2", "1", code=FAILED)
         assert run.out == "[0] 1\n" and "EngineError" in run.err
         file = os.path.join(cluster.dir, "kept.json")
@@ -494,6 +684,15 @@ def test_no_connection(cluster: Cluster) -> None:
         assert len(run.err.splitlines()) == 1, run.err
 
 
+@pytest.mark.parametrize("mode, warned", [(0o600, 0), (0o640, 1), (0o644, 1)])
+def test_a_key_that_others_may_read(cluster: Cluster, mode: int, warned: int) -> None:
+    path = edited(cluster)
+    os.chmod(path, mode)
+    run = steer(cluster, "status", file=path)
+    assert len(run.err.splitlines()) == warned
+    assert run.err.count(f"mode {mode:04o}") == warned and run.err.count("chmod 600") == warned
+
+
 def test_output_that_cannot_be_written(cluster: Cluster) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(command(cluster, "status"), stdout=full, stderr=subprocess.PIPE,
@@ -541,13 +740,22 @@ def test_invitations(cluster: Cluster, observer: str) -> None:
     assert steer(cluster, "invite", "--list").out == ""
 
 
+def test_an_invitation_says_how_to_come_in(cluster: Cluster) -> None:
+    run = steer(cluster, "invite", "far", "--role", "observer", "-o", "far.json")
+    host = socket.gethostname()
+    assert f"listens on {host} alone (tcp://127.0.0.1)" in run.err
+    assert f"ipp-steer --ssh LOGIN@{host} --connection-file far.json status" in run.err
+    steer(cluster, "invite", "--revoke", "far")
+
+
 def test_an_observer_looks(cluster: Cluster, observer: str) -> None:
     steer(cluster, "push", "seen=5", "array=" + save(cluster, "a.npy", np.arange(3)), "deep=[1]")
     assert steer(cluster, "pull", "seen", file=observer).out == "[0-3] 5\n"
     assert steer(cluster, "gather", "--on", "0", "array", file=observer).out == "[0, 1, 2]\n"
     assert "PermissionError" in steer(cluster, "pull", "deep", file=observer, code=FAILED).err
-    for verb in ("status", "engines", "tasks", "top", "events", "logs"):
+    for verb in ("status", "engines", "tasks", "top", "events"):
         assert steer(cluster, verb, file=observer).out
+    assert "ipp-cluster logs" in steer(cluster, "logs", file=observer, code=FAILED).err
 
 
 @pytest.mark.parametrize("args", [
@@ -598,6 +806,70 @@ def test_groups() -> None:
         assert steer(cluster, "connect", text=script).out == "[0,1] 'both'\n"
 
 
+def write_log(cluster: Cluster, text: str) -> str:
+    """As if ipp-cluster had started it."""
+    folder = os.path.join(cluster.ipython_dir, "profile_default", "log")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "ipp-cluster.log"), "w") as file:
+        file.write(text)
+    return file.name
+
+
+def tails(path: str) -> list[str]:
+    return [name for name in os.listdir("/proc") if name.isdigit() and path in cmdline(name)]
+
+
+def cmdline(pid: str) -> list[str]:
+    try:
+        with open(f"/proc/{pid}/cmdline") as file:
+            return file.read().split("\0")
+    except OSError:
+        return []
+
+
+def check_followed(cluster: Cluster, env: dict[str, str], *where: str) -> None:
+    """What is in the log, what comes there, what engines print; then the end, and no tail is left."""
+    path = write_log(cluster, "an old line\n")
+    with subprocess.Popen([ipp_steer(), *where, "logs", "-f"], env=env, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as logs:
+        assert logs.stdout is not None
+        for line in logs.stdout:
+            if line == "an old line\n":
+                break
+        with open(path, "a") as file:
+            file.write("a new line\n")
+        steer(cluster, "exec", "--on", "1", "print('said by an engine')")
+        missing = {"a new line\n", "[1] said by an engine\n"}
+        while missing:
+            line = logs.stdout.readline()
+            assert line
+            missing.discard(line)
+        assert tails(path)
+        logs.send_signal(signal.SIGINT)
+        assert logs.wait(20) == OK
+    procs.wait_until(lambda: not tails(path), 20, "tail has ended")
+
+
+@pytest.mark.limit(120)
+def test_logs() -> None:
+    with under_engines(2, default_file=True) as cluster:
+        def run(*args: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run([ipp_steer(), *args], env=environment(cluster), text=True,
+                                  capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
+
+        done = run("logs")
+        assert done.returncode == FAILED and "there is no log" in done.stderr
+        write_log(cluster, "".join(f"line {i}\n" for i in range(200)))
+        done = run("logs")
+        assert done.stdout.splitlines() == [f"line {i}" for i in range(100, 200)]
+        assert done.returncode == OK and "attached" not in done.stdout
+        told = [json.loads(line) for line in run("logs", "--json").stdout.splitlines()]
+        assert told[-1] == {"type": "log", "text": "line 199\n"}
+        check_followed(cluster, environment(cluster))
+        done = run("events")
+        assert "attached" in done.stdout and "line" not in done.stdout
+
+
 @pytest.mark.skipif(not SSHD, reason="no sshd here (Debian: openssh-server)")
 @pytest.mark.limit(120)
 def test_ssh(tmp_path: Any) -> None:
@@ -618,6 +890,11 @@ def test_ssh(tmp_path: Any) -> None:
             assert done.returncode == NO_CONNECTION and "another" in done.stderr
             done = far("status", login="-oProxyCommand=true")
             assert done.returncode == NO_CONNECTION and done.stderr.startswith("ipp-steer: ")
+            done = far("logs")
+            assert done.returncode == FAILED and "there is no log" in done.stderr
+            write_log(cluster, "from the far side\n")
+            assert far("logs").stdout == "from the far side\n"
+            check_followed(cluster, env, "--ssh", login)
             server.refuse_all()
             done = far("status")
             assert done.returncode == NO_CONNECTION and len(done.stderr.splitlines()) == 1

@@ -15,6 +15,7 @@ from ipyparallel import interactive
 from cluster import Cluster
 from conftest import SHARED_ENGINES, Gate
 from ippmpi_client import ippmpi
+from remote import echo, mark, pass_gate
 
 pytestmark = pytest.mark.ours_only("ippmpi speaks to no other cluster")
 
@@ -33,35 +34,10 @@ def executor(c: Any) -> Iterator[Any]:
 
 
 @interactive
-def same(x: Any = None) -> Any:
-    return x
-
-
-@interactive
 def odd_fails(x: int) -> int:
     if x % 2:
         raise ValueError(f"odd {x}")
     return x
-
-
-@interactive
-def mark(folder: str, x: Any) -> Any:
-    """Leaves a file behind: who ran, how often."""
-    import os
-
-    with open(os.path.join(folder, f"{x}"), "a") as file:
-        file.write("x")
-    return x
-
-
-@interactive
-def hold(path: str, value: Any = None) -> Any:
-    import os
-    import time
-
-    while not os.path.exists(path):
-        time.sleep(0.005)
-    return value
 
 
 @interactive
@@ -80,11 +56,11 @@ def test_it_is_an_executor(executor: Any) -> None:
     assert executor.submit(pow, 2, 5).result(20) == 32
     assert executor.submit(dict, a=1).result(20) == {"a": 1}
     assert list(executor.map(pow, [2, 3], [3, 2])) == [8, 9]
-    assert list(executor.map(same, [])) == []
+    assert list(executor.map(echo, [])) == []
 
 
 def test_a_map_of_many_is_in_order(executor: Any) -> None:
-    assert list(executor.map(same, range(50_000))) == list(range(50_000))
+    assert list(executor.map(echo, range(50_000))) == list(range(50_000))
 
 
 def test_every_task_runs_once(executor: Any, tmp_path: Any) -> None:
@@ -94,14 +70,14 @@ def test_every_task_runs_once(executor: Any, tmp_path: Any) -> None:
 
 
 def test_many_submitted_one_by_one(executor: Any) -> None:
-    futures = [executor.submit(same, i) for i in range(10_000)]
+    futures = [executor.submit(echo, i) for i in range(10_000)]
     assert [future.result(30) for future in futures] == list(range(10_000))
 
 
 def test_different_functions_and_keywords_between_each_other(executor: Any) -> None:
     futures = []
     for i in range(300):
-        futures.append(executor.submit(same, i))
+        futures.append(executor.submit(echo, i))
         futures.append(executor.submit(interactive(lambda x, y=i: x + y), i))
         futures.append(executor.submit(divmod, i, 7))
         futures.append(executor.submit(dict, n=i))
@@ -127,14 +103,14 @@ def test_a_map_ends_with_its_first_error(executor: Any) -> None:
         for value in executor.map(odd_fails, range(2000)):
             got.append(value)
     assert got == [0]
-    assert executor.submit(same, 1).result(20) == 1
+    assert executor.submit(echo, 1).result(20) == 1
 
 
 def test_arguments_that_cannot_travel_fail_alone(executor: Any, gate: Gate) -> None:
-    held = [executor.submit(hold, gate.path, i) for i in range(2 * SHARED_ENGINES + 2)]
+    held = [executor.submit(pass_gate, gate.path, i) for i in range(2 * SHARED_ENGINES + 2)]
     lock = threading.Lock()
     values: list[Any] = [lock if i == 13 else i for i in range(50)]
-    futures = [executor.submit(same, value) for value in values]
+    futures = [executor.submit(echo, value) for value in values]
     gate.open()
     assert [f.result(20) for f in held] == list(range(2 * SHARED_ENGINES + 2))
     for i, future in enumerate(futures):
@@ -152,8 +128,8 @@ class Unloadable:
 
 
 def test_arguments_that_cannot_be_unpickled_fail_alone(executor: Any, gate: Gate) -> None:
-    held = [executor.submit(hold, gate.path, i) for i in range(2 * SHARED_ENGINES + 2)]
-    futures = [executor.submit(same, Unloadable() if i in (3, 30) else i) for i in range(50)]
+    held = [executor.submit(pass_gate, gate.path, i) for i in range(2 * SHARED_ENGINES + 2)]
+    futures = [executor.submit(echo, Unloadable() if i in (3, 30) else i) for i in range(50)]
     gate.open()
     wait(held, 20)
     for i, future in enumerate(futures):
@@ -163,7 +139,7 @@ def test_arguments_that_cannot_be_unpickled_fail_alone(executor: Any, gate: Gate
             assert future.result(20) == i
     got = []
     with pytest.raises(ippmpi.RemoteError, match="not a number"):
-        for value in executor.map(same, [Unloadable() if i == 900 else i for i in range(1000)]):
+        for value in executor.map(echo, [Unloadable() if i == 900 else i for i in range(1000)]):
             got.append(value)
     assert got == list(range(900))
 
@@ -196,7 +172,7 @@ def test_what_was_not_sent_can_be_cancelled(
 ) -> None:
     folder = tmp_path / "ran"
     folder.mkdir()
-    held = [executor.submit(hold, gate.path) for _ in range(2 * SHARED_ENGINES + 2)]
+    held = [executor.submit(pass_gate, gate.path) for _ in range(2 * SHARED_ENGINES + 2)]
     futures = [executor.submit(mark, str(folder), i) for i in range(100)]
     assert all(future.cancel() for future in futures[::2])
     soon(held[0].running, 20, "sent")
@@ -211,20 +187,20 @@ def test_what_was_not_sent_can_be_cancelled(
 
 def test_shutdown_waits(c: Any, gate: Gate) -> None:
     executor = c.executor()
-    futures = [executor.submit(hold, gate.path, i) for i in range(40)]
+    futures = [executor.submit(pass_gate, gate.path, i) for i in range(40)]
     threading.Timer(0.3, gate.open).start()
     executor.shutdown()
     assert [f.result(0) for f in futures] == list(range(40))
     with pytest.raises(RuntimeError, match="after shutdown"):
-        executor.submit(same, 1)
+        executor.submit(echo, 1)
     with pytest.raises(RuntimeError, match="after shutdown"):
-        executor.map(same, [1])
+        executor.map(echo, [1])
 
 
 def test_shutdown_can_cancel(c: Any, gate: Gate, soon: Any) -> None:
     executor = c.executor()
-    futures = [executor.submit(hold, gate.path, i) for i in range(100)]
-    mapped = executor.map(same, range(1000))
+    futures = [executor.submit(pass_gate, gate.path, i) for i in range(100)]
+    mapped = executor.map(echo, range(1000))
     soon(futures[0].running, 20, "sent")
     executor.shutdown(wait=False, cancel_futures=True)
     assert futures[-1].cancelled() and not futures[0].cancelled()
@@ -247,14 +223,14 @@ def test_leaving_a_map_cancels_the_rest(executor: Any, tmp_path: Any) -> None:
 
 
 def test_a_maps_timeout(executor: Any, gate: Gate) -> None:
-    results = executor.map(hold, [gate.path] * 20, timeout=0.3)
+    results = executor.map(pass_gate, [gate.path] * 20, timeout=0.3)
     with pytest.raises(TimeoutError):
         next(results)
     gate.open()
 
 
 def test_long_tasks_are_balanced_one_by_one(executor: Any) -> None:
-    list(executor.map(same, range(5000)))  # it believes in short tasks now
+    list(executor.map(echo, range(5000)))  # it believes in short tasks now
     count = 3 * SHARED_ENGINES
     ran = list(executor.map(nap, [0.3] * count, chunksize=1))
     per_engine = [sum(1 for e, *_ in ran if e == engine) for engine in range(SHARED_ENGINES)]
@@ -268,14 +244,14 @@ def test_some_engines_only(c: Any) -> None:
     with c.executor([1, 3]) as executor:
         ran = set(engine for engine, *_ in executor.map(nap, [0.01] * 100))
     assert ran == {1, 3}
-    assert c["0-1"].map(same, range(100)) == list(range(100))
+    assert c["0-1"].map(echo, range(100)) == list(range(100))
 
 
 def test_large_arguments_and_values(executor: Any) -> None:
     arrays = [np.full(300_000, i, "f8") for i in range(30)]
-    for i, back in enumerate(executor.map(same, arrays)):
+    for i, back in enumerate(executor.map(echo, arrays)):
         assert back.shape == (300_000,) and back[-1] == i
-    assert executor.submit(same, np.zeros(3_000_000)).result(30).nbytes == 24_000_000
+    assert executor.submit(echo, np.zeros(3_000_000)).result(30).nbytes == 24_000_000
 
 
 def test_many_threads_submit_and_call(c: Any) -> None:
@@ -286,10 +262,10 @@ def test_many_threads_submit_and_call(c: Any) -> None:
             with c.executor() as executor:
                 for i in range(30):
                     n = 1000 * k + i
-                    if c[n % SHARED_ENGINES].apply(same, n) != n:
+                    if c[n % SHARED_ENGINES].apply(echo, n) != n:
                         wrong.append(n)
-                    future = c[:].apply_async(same, n)
-                    if list(executor.map(same, range(n, n + 20))) != list(range(n, n + 20)):
+                    future = c[:].apply_async(echo, n)
+                    if list(executor.map(echo, range(n, n + 20))) != list(range(n, n + 20)):
                         wrong.append(("map", n))
                     if future.result(30) != [n] * SHARED_ENGINES:
                         wrong.append(("future", n))
@@ -306,7 +282,7 @@ def test_many_threads_submit_and_call(c: Any) -> None:
 
 def test_progress_is_shown_by_tqdm(c: Any, executor: Any, capsys: Any) -> None:
     pytest.importorskip("tqdm")
-    assert list(executor.map(same, range(100), progress=True)) == list(range(100))
+    assert list(executor.map(echo, range(100), progress=True)) == list(range(100))
     assert "100/100" in capsys.readouterr().err
-    c[:].options(progress=True).apply(same, 1)
+    c[:].options(progress=True).apply(echo, 1)
     assert f"{SHARED_ENGINES}/{SHARED_ENGINES}" in capsys.readouterr().err

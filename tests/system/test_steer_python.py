@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import operator
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from concurrent.futures import CancelledError, as_completed, wait
 from typing import Any, Iterator
 
@@ -21,6 +23,7 @@ from cluster import Cluster, under_engines
 from conftest import SHARED_ENGINES, Gate
 from ipp_cluster import ipp_engine
 from ippmpi_client import changed_file, environment, ippmpi
+from remote import pass_gate
 
 pytestmark = pytest.mark.ours_only("ippmpi speaks to no other cluster")
 IDS = list(range(SHARED_ENGINES))
@@ -42,16 +45,6 @@ def double(x: Any) -> Any:
 @interactive
 def die(message: str) -> None:
     raise ValueError(message)
-
-
-@interactive
-def hold(path: str, value: Any = None) -> Any:
-    import os
-    import time
-
-    while not os.path.exists(path):
-        time.sleep(0.005)
-    return value
 
 
 @interactive
@@ -101,6 +94,14 @@ def test_a_group_that_is_not_there(c: Any) -> None:
 def test_other_keys_are_refused_in_words(c: Any) -> None:
     with pytest.raises(TypeError, match="by an id, a slice"):
         c[1.5]
+    with pytest.raises(TypeError, match="not by bool"):
+        c[True]
+
+
+def test_ids_are_in_a_client(c: Any) -> None:
+    assert all(i in c for i in IDS) and np.int64(2) in c
+    for other in (SHARED_ENGINES, -1, True, "2", None, 0.5, [0]):
+        assert other not in c
 
 
 # ---- functions ----
@@ -175,6 +176,13 @@ def test_execute_returns_what_was_printed_and_shown(c: Any) -> None:
     results = c[:].execute("print('one')")
     assert results.stdout == {i: "one\n" for i in IDS}
     assert repr(results) == f"[0-{IDS[-1]}] one"
+
+
+def test_what_goes_to_a_pager_is_shown(c: Any, capsys: Any) -> None:
+    result = c[0].execute("len?", echo=True)
+    assert [output.type for output in result.outputs] == ["display_data"]
+    told = capsys.readouterr().out
+    assert "Return the number of items in a container" in told and "\033" not in told
 
 
 def test_run_sends_a_file(c: Any, tmp_path: Any) -> None:
@@ -344,7 +352,7 @@ def test_reduce(c: Any) -> None:
 
 
 def test_barrier_waits_for_what_was_sent_before(c: Any, gate: Gate) -> None:
-    held = c[1].apply_async(hold, gate.path, 1)
+    held = c[1].apply_async(pass_gate, gate.path, 1)
     barrier = c[:].barrier_async()
     with pytest.raises(TimeoutError):
         c[:].options(timeout=0.2).barrier()
@@ -373,6 +381,38 @@ def test_interrupt(c: Any, gate: Gate, soon: Any, tmp_path: Any) -> None:
     with pytest.raises(ippmpi.RemoteError, match="KeyboardInterrupt"):
         future.result(20)
     assert c[0].apply(double, 1) == 2
+
+
+# Engines wait in the middle of making their IPython shell.
+SLOW_SHELL = """
+import os, sys, time
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "ipykernel.zmqshell":
+            open(MARK, "w").close()
+            while not os.path.exists(GATE):
+                time.sleep(0.005)
+
+sys.meta_path.insert(0, Finder)
+"""
+
+
+@pytest.mark.limit(120)
+def test_interrupt_of_a_cold_engines_first_cell(gate: Gate, soon: Any, tmp_path: Any) -> None:
+    mark = tmp_path / "mark"
+    source = SLOW_SHELL.replace("MARK", repr(str(mark))).replace("GATE", repr(gate.path))
+    (tmp_path / "sitecustomize.py").write_text(source)
+    with under_engines(1, env={"PYTHONPATH": str(tmp_path)}) as cluster:
+        with ippmpi.connect(cluster.connection_file) as c:
+            future = c[0].execute_async("ran = True\nwhile True: pass")
+            soon(mark.exists, 30, "making the shell")
+            c[0].interrupt()
+            gate.open()
+            with pytest.raises(ippmpi.RemoteError, match="KeyboardInterrupt"):
+                future.result(30)
+            assert c[0].execute("'ran' in globals()").value_text == "False"
 
 
 # ---- futures ----
@@ -450,7 +490,7 @@ def test_a_blocking_verb_inside_a_running_loop(c: Any) -> None:
 
 def test_cancel_takes_it_off_the_queue(c: Any, gate: Gate, tmp_path: Any) -> None:
     mark = str(tmp_path / "ran")
-    held = c[0].apply_async(hold, gate.path)
+    held = c[0].apply_async(pass_gate, gate.path)
     waiting = c[0].apply_async(exec, f"open({mark!r}, 'w').close()")
     assert waiting.cancel() and waiting.cancelled()
     c[1].barrier()
@@ -499,7 +539,7 @@ def test_values_that_cannot_travel(c: Any) -> None:
 
 def test_a_timeout_leaves_the_request_alone(c: Any, gate: Gate) -> None:
     with pytest.raises(TimeoutError):
-        c[0].options(timeout=0.1).apply(hold, gate.path)
+        c[0].options(timeout=0.1).apply(pass_gate, gate.path)
     with pytest.raises(TimeoutError):
         c[0].apply_async(double, 1).result(0.1)
     gate.open()
@@ -516,10 +556,25 @@ def test_discovery_is_ipyparallels(cluster: Cluster, monkeypatch: Any) -> None:
             assert client.engines == IDS
     with pytest.raises(FileNotFoundError, match="ipcontroller-nobody-client.json"):
         ippmpi.connect(cluster_id="nobody")
-    with pytest.raises(FileNotFoundError):
-        ippmpi.connect("nobody")
     with pytest.raises(ValueError, match="not both"):
         ippmpi.connect("a", cluster_id="b")
+
+
+@pytest.mark.parametrize("options, told", [
+    ({}, "no cluster 'default' runs here (cannot read FOLDER/profile_default/security/"
+         "ipcontroller-client.json: No such file or directory): start one with `ipp-cluster start`"),
+    ({"where": "mine"}, "start one with `ipp-cluster start --cluster-id=mine`"),
+    ({"profile": "mpi", "cluster_id": "a"}, "`ipp-cluster start --profile=mpi --cluster-id=a`"),
+    ({"where": "./gone.json"}, "no cluster runs behind this file: cannot read ./gone.json"),
+])
+def test_no_cluster(options: Any, told: str, monkeypatch: Any, tmp_path: Any) -> None:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    with pytest.raises(FileNotFoundError) as caught:
+        ippmpi.connect(**options)
+    said = "".join(traceback.format_exception(caught.value))
+    assert told.replace("FOLDER", str(tmp_path)) in str(caught.value)
+    assert caught.value.errno == errno.ENOENT and "Errno" not in str(caught.value)
+    assert said.count("Traceback") == 1 and "session.py" not in said
 
 
 def test_a_wrong_key_is_refused(cluster: Cluster) -> None:
@@ -541,7 +596,7 @@ def test_over_tcp_with_curve(cluster: Cluster) -> None:
 
 def test_close_fails_what_is_not_answered(cluster: Cluster, gate: Gate) -> None:
     client = ippmpi.connect(cluster.connection_file)
-    future = client[0].apply_async(hold, gate.path)
+    future = client[0].apply_async(pass_gate, gate.path)
     threads = len(threading.enumerate())
     client.close()
     client.close()

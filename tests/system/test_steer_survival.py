@@ -11,60 +11,21 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
-from ipyparallel import interactive
 
 from cluster import Cluster, under_engines
 from conftest import Gate
-from ippmpi_client import Network, changed_file, environment, ippmpi, steering_port
+from ippmpi_client import Network, changed_file, environment, ippmpi
+from remote import echo, mark, mark_and_wait, pass_gate
 from procs import wait_until
 
 pytestmark = pytest.mark.ours_only("ippmpi speaks to no other cluster")
 
 
-@interactive
-def same(x: Any = None) -> Any:
-    return x
-
-
-@interactive
-def mark(folder: str, x: Any) -> Any:
-    import os
-
-    with open(os.path.join(folder, f"{x}"), "a") as file:
-        file.write("x")
-    return x
-
-
-@interactive
-def hold(path: str, value: Any = None) -> Any:
-    import os
-    import time
-
-    while not os.path.exists(path):
-        time.sleep(0.005)
-    return value
-
-
 # ---- networks ----
-
-
-@pytest.fixture
-def network(cluster: Cluster) -> Iterator[Network]:
-    made = Network(steering_port(cluster))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def remote(cluster: Cluster, network: Network) -> Iterator[Any]:
-    path = changed_file(cluster, "by-network.json", ipc="", port=network.port)
-    with ippmpi.connect(path) as client:
-        client.echo = False
-        yield client
 
 
 def test_every_answer_once_over_a_network_that_breaks(
@@ -86,7 +47,7 @@ def test_blocking_calls_over_a_network_that_breaks(remote: Any, network: Network
     for i in range(30):
         cut = threading.Timer(0.001 * (i % 7), network.cut)
         cut.start()
-        assert remote[:].apply(same, i) == [i] * len(remote)
+        assert remote[:].apply(echo, i) == [i] * len(remote)
         cut.join()
 
 
@@ -110,10 +71,10 @@ def test_an_engine_that_dies(gate: Gate, tmp_path: Any) -> None:
         with ippmpi.connect(cluster.connection_file) as c, c.executor() as executor:
             c.echo = False
             mark_path = str(tmp_path / "begun")
-            held = c[1].apply_async(hold, gate.path)
-            both = c[:].apply_async(same, 1)
-            c[0].apply(same, mark_path)
-            futures = [executor.submit(hold, gate.path, i) for i in range(30)]
+            held = c[1].apply_async(pass_gate, gate.path)
+            both = c[:].apply_async(echo, 1)
+            c[0].apply(echo, mark_path)
+            futures = [executor.submit(pass_gate, gate.path, i) for i in range(30)]
             os.kill(c.engines.about[1]["pid"], signal.SIGKILL)
             assert isinstance(held.exception(30), ippmpi.EngineError)
             assert held.exception().engine == 1
@@ -124,17 +85,36 @@ def test_an_engine_that_dies(gate: Gate, tmp_path: Any) -> None:
             outcomes = [f.exception(30) for f in futures]
             lost = [e for e in outcomes if e is not None]
             assert len(lost) <= 3 and all(isinstance(e, ippmpi.EngineError) for e in lost)
-            assert c[:].apply(same, 2) == [2, 2]
+            for error in lost:
+                assert str(error) == "[1] EngineError: engine 1 died while it had this task"
+            assert c[:].apply(echo, 2) == [2, 2]
             with pytest.raises(IndexError):
                 c[1]
-            assert list(executor.map(same, range(1000))) == list(range(1000))
+            assert list(executor.map(echo, range(1000))) == list(range(1000))
+
+
+@pytest.mark.parametrize("how", ["task", "request"])
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSEGV])
+def test_the_last_engine_dies(gate: Gate, tmp_path: Any, signum: int, how: str) -> None:
+    """Who has asked it for something is told so, and not that the cluster was shut down."""
+    begun = tmp_path / "begun"
+    with under_engines(1, check=False) as cluster:
+        with ippmpi.connect(cluster.connection_file) as c, c.executor() as executor:
+            pid = c.engines.about[0]["pid"]
+            run = executor.submit if how == "task" else c[0].apply_async
+            future = run(mark_and_wait, str(begun), gate.path)
+            wait_until(begun.exists, 20, "begun")
+            os.kill(pid, signum)
+            error = future.exception(30)
+            assert isinstance(error, ippmpi.EngineError) and error.engine == 0, error
+            assert "engine 0" in str(error) and "died" in str(error)
 
 
 def test_tasks_of_an_engine_that_dies_may_be_retried(gate: Gate) -> None:
     with under_engines(3, check=False) as cluster:
         with ippmpi.connect(cluster.connection_file) as c:
             with c.executor(retries=2) as executor:
-                futures = [executor.submit(hold, gate.path, i) for i in range(30)]
+                futures = [executor.submit(pass_gate, gate.path, i) for i in range(30)]
                 c[0].barrier_async()
                 os.kill(c.engines.about[1]["pid"], signal.SIGKILL)
                 wait_until(lambda: c.engines == [0, 2], 20, "known to be dead")
@@ -146,19 +126,19 @@ def test_a_cluster_that_ends(gate: Gate) -> None:
     with under_engines(2, check=False) as cluster:
         c = ippmpi.connect(cluster.connection_file)
         executor = c.executor()
-        futures = [executor.submit(hold, gate.path, i) for i in range(500)]
-        held = c[0].apply_async(hold, gate.path)
+        futures = [executor.submit(pass_gate, gate.path, i) for i in range(500)]
+        held = c[0].apply_async(pass_gate, gate.path)
         failed: list[BaseException] = []
 
         def block() -> None:
             try:
-                c[1].apply(hold, gate.path)
+                c[1].apply(pass_gate, gate.path)
             except Exception as error:
                 failed.append(error)
 
         thread = threading.Thread(target=block)
         thread.start()
-        c[:].apply_async(same)
+        c[:].apply_async(echo)
         cluster.end()
         for future in (held, *futures):
             assert isinstance(future.exception(30), (ippmpi.EngineError, ConnectionError))
@@ -166,7 +146,7 @@ def test_a_cluster_that_ends(gate: Gate) -> None:
         assert isinstance(failed[0], (ippmpi.EngineError, ConnectionError))
         with pytest.raises((OSError, ippmpi.EngineError, IndexError)):
             for _ in range(1000):
-                c[0].apply(same, 1)
+                c[0].apply(echo, 1)
         executor.shutdown()
         c.close()
 
@@ -198,12 +178,12 @@ def test_another_python_version_is_said_before_anything_is_sent(
     monkeypatch.setattr(Session, "about", lambda self: {**about(self), "python": "3.4.1"})
     with ippmpi.connect(cluster.connection_file) as c:
         for call in (
-            lambda: c[0].apply(same, 1),
-            lambda: c[0].apply_async(same, 1),
+            lambda: c[0].apply(echo, 1),
+            lambda: c[0].apply_async(echo, 1),
             lambda: c[0].push(a={1}),
             lambda: c[:].reduce("a", max),
-            lambda: c.executor().submit(same, 1),
-            lambda: c.executor().map(same, [1]),
+            lambda: c.executor().submit(echo, 1),
+            lambda: c.executor().map(echo, [1]),
         ):
             with pytest.raises(ippmpi.PythonVersionError, match="engines run Python 3.4.1"):
                 call()
@@ -216,14 +196,14 @@ def test_another_python_version_is_said_before_anything_is_sent(
 
 
 def script(cluster: Cluster, body: str) -> subprocess.Popen[str]:
-    """A Python of its own with `c` connected and `same`, `hold`; it prints what the test reads."""
+    """A Python of its own with `c` connected, `echo` and `pass_gate`; prints what the test reads."""
     code = f"""
 import os, signal, sys, threading, time
 import ippmpi
 c = ippmpi.connect({cluster.connection_file!r})
 c.echo = False
-def same(x=None): return x
-def hold(path, value=None):
+def echo(x=None): return x
+def pass_gate(path, value=None):
     import os, time
     while not os.path.exists(path): time.sleep(0.005)
     return value
@@ -252,12 +232,12 @@ def finish(child: subprocess.Popen[str], code: int = 0) -> str:
 
 
 WAITS = {
-    "blocking": "c[0].apply(hold, gate)",
-    "future": "c[0].apply_async(hold, gate).result()",
-    "beside a future": "f = c[1].apply_async(hold, gate); c[0].apply(hold, gate)",
-    "map": "next(c.executor().map(hold, [gate]))",
-    "barrier of another thread's": "threading.Thread(target=c[0].apply, args=(hold, gate)).start()\n"
-    "    time.sleep(0.2)\n    c[0].barrier()",
+    "blocking": "c[0].apply(pass_gate, gate)",
+    "future": "c[0].apply_async(pass_gate, gate).result()",
+    "beside a future": "f = c[1].apply_async(pass_gate, gate); c[0].apply(pass_gate, gate)",
+    "map": "next(c.executor().map(pass_gate, [gate]))",
+    "barrier of another thread's": "start = threading.Thread(target=c[0].apply, args=(pass_gate, gate)).start\n"
+    "    start()\n    time.sleep(0.2)\n    c[0].barrier()",
 }
 
 
@@ -275,7 +255,7 @@ try:
 except KeyboardInterrupt:
     say("interrupted")
 open(gate, "w").close()
-say(c[0].apply(same, 1), c[:].apply(same, 2))
+say(c[0].apply(echo, 1), c[:].apply(echo, 2))
 """,
     )
     assert child.stdout and child.stdout.readline() == "waiting\n"
@@ -335,9 +315,9 @@ while time.monotonic() < end:
     try:
         armed = True
         for i in range(100):
-            assert c[i % 2].apply(same, i) == i
-            futures.append((i, c[:].apply_async(same, i)))
-            futures.append((i, executor.submit(same, i)))
+            assert c[i % 2].apply(echo, i) == i
+            futures.append((i, c[:].apply_async(echo, i)))
+            futures.append((i, executor.submit(echo, i)))
         armed = False
     except KeyboardInterrupt:
         pass
@@ -346,14 +326,15 @@ killer.join()
 for i, future in futures:
     assert future.result(20) in (i, [i] * len(c)), (i, future)
 executor.shutdown()
-say(hits > 50, len(futures) > 100, c[0].apply(same, 3))
+say(hits > 50, len(futures) > 100, c[0].apply(echo, 3))
 """,
     )
     assert finish(child) == "True True 3\n"
 
 
 def test_px_interrupts_the_engines(cluster: Cluster, tmp_path: Any) -> None:
-    mark_path = str(tmp_path / "begun")
+    begun = f"open({str(tmp_path)!r} + f'/{{engine_id}}', 'w').close()"
+    code = f"from _ippmpi_engine import engine_id\n{begun}\nwhile True: pass"
     child = script(
         cluster,
         f"""
@@ -361,13 +342,13 @@ from ippmpi.magics import _interruptible
 view = c[:2]
 say("waiting")
 try:
-    _interruptible(view, "open({mark_path!r}, 'w').close()\\nwhile True: pass", False)
+    _interruptible(view, {code!r}, False)
 except ippmpi.CompositeError as error:
     say(error)
-say(view.apply(same, 1))
+say(view.apply(echo, 1))
 """,
     )
-    wait_until(lambda: os.path.exists(mark_path), 20, "begun")
+    wait_until(lambda: sorted(os.listdir(tmp_path)) == ["0", "1"], 20, "begun on both")
     child.send_signal(signal.SIGINT)
     out = finish(child)
     assert out == "waiting\n[0-1] KeyboardInterrupt: \n[1, 1]\n"
@@ -385,18 +366,18 @@ view = c[0]
 pid = os.fork()
 if pid == 0:
     told = 0
-    for call in (lambda: view.apply(same, 1), lambda: c.engines, lambda: future.result(),
-                 lambda: view.apply_async(same, 1), lambda: c.executor()):
+    for call in (lambda: view.apply(echo, 1), lambda: c.engines, lambda: future.result(),
+                 lambda: view.apply_async(echo, 1), lambda: c.executor()):
         try:
             call()
         except RuntimeError as error:
             told += "parent process" in str(error)
     c.close()
     with ippmpi.connect(c_file) as mine:
-        ok = mine[0].apply(same, 5) == 5
+        ok = mine[0].apply(echo, 5) == 5
     sys.exit(10 + told if ok else 1)
 _, status = os.waitpid(pid, 0)
-say(os.waitstatus_to_exitcode(status), future.result(), c[0].apply(same, 2))
+say(os.waitstatus_to_exitcode(status), future.result(), c[0].apply(echo, 2))
 """.replace(
             "c_file", repr(cluster.connection_file)
         ),
@@ -407,10 +388,11 @@ say(os.waitstatus_to_exitcode(status), future.result(), c[0].apply(same, 2))
 @pytest.mark.parametrize(
     "left",
     [
-        "c[0].apply_async(hold, '/nowhere-at-all')",
+        "c[0].apply_async(pass_gate, '/nowhere-at-all')",
         "f = c[0].apply_async(time.sleep, 0.2); f.add_done_callback(lambda f: None)",
         "e = c.executor(); e.map(time.sleep, [0.1] * 50)",
-        "threading.Thread(target=c[0].apply, args=(hold, '/nowhere-at-all'), daemon=True).start()",
+        "threading.Thread(target=c[0].apply, args=(pass_gate, '/nowhere-at-all'),"
+        " daemon=True).start()",
         "import gc; keep = [c]; keep.append(keep)",
     ],
 )

@@ -11,7 +11,8 @@ from typing import Any, Iterator
 import pytest
 import zmq
 import zmq.utils.monitor
-from steering import ABORTED, ERROR, LAST, Message, Steering
+from procs import wait_until
+from steering import ABORTED, ERROR, LAST, Message, Steering, pack
 
 from cluster import BACKEND, Cluster, under_engines
 
@@ -92,7 +93,11 @@ def test_nothing_goes_without_a_session(cluster: Cluster) -> None:
 
 def test_a_broken_message_harms_nobody(client: Steering) -> None:
     for frames in ([b""], [b"engines"], [b"nowhere", b"x" * 32], [b"engines", b"short", b"x"]):
-        client.socket.send_multipart(frames)
+        client.send(frames)
+        client.socket.send_multipart(frames)  # no pack
+    fine = pack([b"engines", b"x" * 32, b"more"])
+    for parts in ([fine[0][:-1]], [fine[0] + b"x"], [*fine, b"x"], [pack([b"x" * 9999])[0]]):
+        client.socket.send_multipart(parts)
     refused(client.ask("engines", "no_such_request"), "KeyError", "no_such_request")
     refused(client.ask("task", "pull_request"), "KeyError", "misplaced")
     assert evaluate(client, "1 + 1", "0") == {0: "2"}
@@ -175,11 +180,13 @@ def test_many_requests_are_acknowledged_before_they_are_answered(
     last = client.say("engines", "execute_request", execute(wait), {"targets": "0"})
     for _ in range(100):
         last = client.say("engines", "execute_request", execute("pass"), {"targets": "0"})
-    message = client.receive(acks=True)
-    while message and message.channel != "ack":
+    try:
         message = client.receive(acks=True)
-    assert message and last - 64 <= message.acknowledged <= last
-    open(gate, "w").close()
+        while message and message.acknowledged < last - 64:  # output acknowledges, too
+            message = client.receive(acks=True)
+        assert message and message.acknowledged <= last
+    finally:
+        open(gate, "w").close()
     client.answers(last)
 
 
@@ -225,6 +232,37 @@ def test_queries(client: Steering) -> None:
 
 
 # ---- control ----
+
+
+def test_an_interrupt_hits_its_request_wherever_it_is(client: Steering, gate: Any) -> None:
+    wait = f"import os, time\nwhile not os.path.exists({gate.path!r}): time.sleep(0.01)"
+    other = client.say("engines", "execute_request", execute(wait), {"targets": "0"})
+    for _ in range(20):  # on 1 it waits, has just begun, or runs; on 0 it is behind another one
+        code = execute("import time; time.sleep(100)")
+        asked = client.say("engines", "execute_request", code, {"targets": "0-1"})
+        content = {"msg_ids": [client.msg_ids[asked]], "interrupt": True}
+        client.say("control", "abort_request", content, {"targets": "0-1"})
+        answers = client.answers(asked)
+        assert [each.content["status"] for each in answers if each.engine == 0] == ["aborted"]
+        (hit,) = [each.content for each in answers if each.engine == 1]
+        assert hit["status"] == "aborted" or hit["ename"] == "KeyboardInterrupt"
+    gate.open()
+    assert [each.content["status"] for each in client.answers(other)] == ["ok"]
+
+
+def test_a_task_is_interrupted_once(client: Steering) -> None:
+    code = "import time\nhits = 0\nprint('here', flush=True)\nend = time.time() + 2\n"
+    code += "while time.time() < end:\n    try:\n        time.sleep(0.1)\n"
+    code += "    except KeyboardInterrupt:\n        hits += 1\n        print('hit', flush=True)\n"
+    code += "        end = time.time() + 0.5\nassert hits == 1, hits"
+    client.ask("session", "subscribe_request", {"output": "own"})
+    asked = client.say("task", "execute_request", execute(code))
+    while client.output().content.get("text") != "here\n":
+        pass
+    content = {"msg_ids": [client.msg_ids[asked]], "interrupt": True}
+    client.say("control", "abort_request", content, {"targets": "all"})
+    (answer,) = client.answers(asked)
+    assert answer.content["status"] == "ok", answer.content["evalue"]
 
 
 def test_an_interrupt_hits_a_set(client: Steering) -> None:
@@ -300,21 +338,41 @@ def test_a_slow_client_loses_output_and_is_told(cluster: Cluster) -> None:
         assert sum(m.metadata.get("lost", 0) for m in slow.waiting) > 0
 
 
+def events_of(client: Steering) -> list[dict[str, Any]]:
+    """All events so far, oldest first; another's answer stands behind them."""
+    client.ask("session", "subscribe_request", {"output": "none", "events": True})
+    client.ask("registration", "load_request")
+    found = [m.content for m in client.waiting if m.type == "event"]
+    client.ask("session", "subscribe_request", {"output": "none", "events": False})
+    client.waiting.clear()
+    return found
+
+
 def test_events(cluster: Cluster, client: Steering) -> None:
     client.ask("session", "subscribe_request", {"output": "none", "events": True})
-    with Steering(cluster.connection_file) as other:
+    with Steering(cluster.connection_file, attach=False) as other:
+        other.attach(client="a\x1b[2J\n" + "\u00fc" * 150)
         other.ask("session", "detach_request")
-    seen: list[str] = []
-    while seen[-2:] != ["attached", "detached"]:
+    seen: list[dict[str, Any]] = []
+    name = "a?[2J?" + "\u00fc" * 97  # a short line, whole characters
+    while [event.get("client") for event in seen[-2:]] != [name, None]:
         message = client.output()
         assert message.type == "event" and message.content["time"]
-        seen.append(message.content["event"])
+        seen.append(message.content)
+    assert [event["event"] for event in seen[-2:]] == ["attached", "detached"]
+    assert (seen[-2]["role"], seen[-2]["address"]) == ("owner", "127.0.0.1")
     refused(
         client.ask("session", "subscribe_request", {"output": "some"}), "ValueError", "some"
     )
 
 
 # ---- rights ----
+
+
+def logged(cluster: Cluster, text: str) -> int:
+    """How often it is in the log, once it is; the launcher passes lines on when it likes."""
+    wait_until(lambda: text in cluster.log(), 20, f"the line {text!r}")
+    return cluster.log().count(text)
 
 
 @pytest.fixture
@@ -336,7 +394,8 @@ def invite(cluster: Cluster, client: Steering) -> Any:
 
 
 def test_an_observer_sees_and_does_nothing(cluster: Cluster, client: Steering, invite: Any) -> None:
-    with Steering(cluster.connection_file, keys=invite("observer")) as observer:
+    keys = invite("observer", name=f"dora-{client.token}")
+    with Steering(cluster.connection_file, keys=keys) as observer:
         assert observer.welcome["role"] == "observer"
         observer.ask("session", "subscribe_request", {"output": "all", "events": True})
         for channel, request in (
@@ -350,13 +409,22 @@ def test_an_observer_sees_and_does_nothing(cluster: Cluster, client: Steering, i
             ("session", "invite_request"),
             ("session", "revoke_request"),
         ):
-            refused(observer.ask(channel, request, execute("1")), "PermissionError", request)
+            for _ in range(2):
+                refused(observer.ask(channel, request, execute("1")), "PermissionError", request)
         assert observer.ask("registration", "queue_request")[0].content["status"] == "ok"
         run(client, "print('seen')", "0")
         message = observer.output()
         while message.type != "stream":
             message = observer.output()
         assert message.content["text"] == "seen\n"
+        name = observer.welcome["name"]
+    denied = [e for e in events_of(client) if e["event"] == "denied" and e["name"] == name]
+    operations = [e["operation"] for e in denied]
+    assert operations.count("signal_request") == 1  # it was refused twice
+    assert operations.count("shutdown_request") == 2  # two operations have this name
+    assert {(e["role"], e["address"]) for e in denied} == {("observer", "127.0.0.1")}
+    line = f"warning: {name} (observer, 127.0.0.1) was denied signal_request"
+    assert logged(cluster, line) == 1
 
 
 def test_an_operator_runs_and_does_not_invite(cluster: Cluster, invite: Any) -> None:
@@ -374,6 +442,9 @@ def test_a_token_is_of_no_use_with_another_key(
             thief.token = first.token
             assert thief.attach(resume=True)["ename"] == "PermissionError"
         assert evaluate(first, "6", "0") == {0: "6"}
+    (told,) = [e for e in events_of(client) if e.get("reason") == "session of another key"][-1:]
+    assert told["address"] == "127.0.0.1" and told["role"] == "operator"
+    assert logged(cluster, f"{told['name']} (operator) asked for the session of somebody else")
 
 
 def test_a_revoked_key_is_of_no_more_use(cluster: Cluster, client: Steering, invite: Any) -> None:
@@ -391,15 +462,38 @@ def test_a_revoked_key_is_of_no_more_use(cluster: Cluster, client: Steering, inv
         assert eve.attach()["ename"] == "PermissionError"
     assert handshake_refused(cluster, keys) == 400
     refused(client.ask("session", "revoke_request", {"name": "eve"}), "KeyError", "eve")
+    told = [e for e in events_of(client) if e.get("name") == "eve"]
+    assert [e["event"] for e in told][:3] == ["invited", "attached", "revoked"]
+    assert (told[1]["role"], told[1]["address"]) == ("operator", "127.0.0.1")
+    assert told[2]["by"] == "owner"
+    refusals = [e for e in told if e["event"] == "refused"]
+    assert refusals and {(e["reason"], e["address"]) for e in refusals} == {
+        ("revoked", "127.0.0.1")
+    }
+    owner = "local" if client.endpoint.startswith("ipc") else "127.0.0.1"
+    assert logged(cluster, f"notice: owner ({owner}) invited eve as operator\n")
+    assert logged(cluster, f"notice: owner ({owner}) revoked the invitation of eve (operator)\n")
+    refusal = "was refused: the invitation of eve (operator) was"
+    assert logged(cluster, f"warning: a client from 127.0.0.1 {refusal}")
 
 
-def test_an_expired_key_is_of_no_more_use(cluster: Cluster, invite: Any) -> None:
-    keys = invite("observer", expires=1.5)
+def test_an_expired_key_is_of_no_more_use(
+    cluster: Cluster, client: Steering, invite: Any
+) -> None:
+    name = f"ann-{client.token}"
+    keys = invite("observer", expires=1.5, name=name)
     with Steering(cluster.connection_file, keys=keys) as guest:
         assert 0 < guest.welcome["expires"] <= 1.5
         told = guest.receive(10)
         assert told and told.content["ename"] == "PermissionError"
     assert handshake_refused(cluster, keys) == 400
+    refusals = [e for e in events_of(client) if e["event"] == "refused" and e.get("name") == name]
+    assert [(e["reason"], e["role"], e["address"]) for e in refusals] == [
+        ("expired", "observer", "127.0.0.1")
+    ]
+    assert logged(cluster, f"the invitation of {name} (observer) has expired")
+    again = {"name": "bob", "role": "observer", "public_key": keys["public_key"]}
+    refused(client.ask("session", "invite_request", again), "ValueError", "known already")
 
 
 @pytest.mark.parametrize(
@@ -407,6 +501,7 @@ def test_an_expired_key_is_of_no_more_use(cluster: Cluster, invite: Any) -> None
     [
         ({"name": ""}, "name"),
         ({"name": "x" * 101}, "name"),
+        ({"name": "eve\nipp-engine[0] notice: owner invited eve"}, "name"),
         ({"role": "owner"}, "role"),
         ({"role": "king"}, "role"),
         ({"public_key": "short"}, "public_key"),
@@ -431,11 +526,30 @@ def handshake_refused(cluster: Cluster, keys: dict[str, str]) -> int:
 
 
 def test_strangers_are_refused(cluster: Cluster, client: Steering) -> None:
-    client.ask("session", "subscribe_request", {"events": True})
-    public, secret = (key.decode() for key in zmq.curve_keypair())
-    assert handshake_refused(cluster, {"public_key": public, "secret_key": secret}) == 400
-    while client.output().content["event"] != "refused":
-        pass
+    for _ in range(2):
+        public, secret = (key.decode() for key in zmq.curve_keypair())
+        assert handshake_refused(cluster, {"public_key": public, "secret_key": secret}) == 400
+    (told,) = [e for e in events_of(client) if e.get("reason") == "unknown key"]  # one a minute
+    assert told["address"] == "127.0.0.1" and "name" not in told
+    assert logged(cluster, "warning: a client from 127.0.0.1 was refused: its key is not") == 1
+
+
+def test_no_coming_and_going_pushes_out_an_invitation(
+    cluster: Cluster, client: Steering, invite: Any
+) -> None:
+    name = f"carol-{client.token}"
+    invite("observer", name=name)
+    for _ in range(110):
+        with Steering(cluster.connection_file, local=True) as other:
+            other.ask("session", "detach_request")
+    events = events_of(client)
+    traffic = [e for e in events if e["event"] in ("attached", "detached")]
+    assert len(traffic) == 100 and {e["name"] for e in traffic} == {"owner"}
+    assert [e["role"] for e in events if e["event"] == "invited" and e["name"] == name] == [
+        "observer"
+    ]
+    times = [e["time"] for e in events]
+    assert times == sorted(times)
 
 
 def test_plain_tcp_gets_nothing(cluster: Cluster) -> None:
@@ -444,7 +558,7 @@ def test_plain_tcp_gets_nothing(cluster: Cluster) -> None:
     with zmq.Context() as context, context.socket(zmq.DEALER) as plain:
         plain.linger = 0
         plain.connect(f"tcp://127.0.0.1:{port}")
-        plain.send_multipart([b"session", b"\0" * 32, b"<IDS|MSG>", b"", b"{}", b"{}", b"{}", b"{}"])
+        plain.send_multipart(pack([b"session", b"\0" * 32, b"<IDS|MSG>", b"", *[b"{}"] * 4]))
         assert not plain.poll(500)
     with socket.create_connection(("127.0.0.1", port)) as raw:
         raw.sendall(b"GET / HTTP/1.0\r\n\r\n" * 10)

@@ -20,6 +20,36 @@ static void count_call(void *data, void *arg)
     ++*(int *)arg;
 }
 
+/* The first byte of a fresh frame of 4 MiB; leaves a 1 there. A mapping that is new is all 0. */
+static char first_byte(void)
+{
+    ipp_frame_t *frame = ipp_frame_alloc((size_t)4 << 20);
+    char *data = ipp_frame_data(frame), was = *data;
+    *data = 1;
+    ipp_frame_unref(frame);
+    return was;
+}
+
+START_TEST(frame_mappings_are_kept_when_asked_for_and_given_back)
+{
+    ck_assert_int_eq(first_byte(), 0);
+    ck_assert_int_eq(first_byte(), 0);
+    ipp_frame_keep((size_t)8 << 20);
+    ck_assert_int_eq(first_byte(), 0);
+    ck_assert_int_eq(first_byte(), 1);
+    ipp_frame_t *other = ipp_frame_alloc((size_t)5 << 20); /* leaves no room for both */
+    ipp_frame_unref(other);
+    ck_assert_int_eq(first_byte(), 0);
+    ipp_frame_trim(3600000);
+    ck_assert_int_eq(first_byte(), 1);
+    ipp_frame_trim(0);
+    ck_assert_int_eq(first_byte(), 0);
+    ipp_frame_trim(0);
+    ipp_frame_keep(0);
+    ck_assert_int_eq(first_byte(), 0);
+}
+END_TEST
+
 START_TEST(frame_holds_a_copy)
 {
     char text[] = "hello";
@@ -204,6 +234,7 @@ START_TEST(log_levels_have_names)
 {
     ck_assert_int_eq(ipp_log_level_parse("error"), IPP_LOG_ERROR);
     ck_assert_int_eq(ipp_log_level_parse("warning"), IPP_LOG_WARNING);
+    ck_assert_int_eq(ipp_log_level_parse("notice"), IPP_LOG_NOTICE);
     ck_assert_int_eq(ipp_log_level_parse("info"), IPP_LOG_INFO);
     ck_assert_int_eq(ipp_log_level_parse("debug"), IPP_LOG_DEBUG);
     ck_assert_int_eq(ipp_log_level_parse("Debug"), -1);
@@ -225,9 +256,18 @@ START_TEST(log_line_says_who_and_keeps_errno)
 }
 END_TEST
 
+START_TEST(log_lines_of_peers_texts)
+{
+    ipp_log_setup(log_pipe[1], "x", -1, IPP_LOG_INFO);
+    ipp_log(IPP_LOG_INFO, "%s came", "a\nx error: b\x1b[2J\r\x7f\xc3\xa4");
+    ck_assert_str_eq(logged(), "x info: a?x error: b?[2J??\xc3\xa4 came\n");
+}
+END_TEST
+
 START_TEST(log_level_filters)
 {
     ipp_log_setup(log_pipe[1], "x", -1, IPP_LOG_WARNING);
+    ipp_log(IPP_LOG_NOTICE, "quiet");
     ipp_log(IPP_LOG_INFO, "quiet");
     ipp_log(IPP_LOG_DEBUG, "quiet");
     ck_assert_str_eq(logged(), "");
@@ -326,6 +366,7 @@ int main(void)
     Suite *suite = suite_create("base");
     TCase *frames = tcase_create("frames"), *errors = tcase_create("errors"),
           *logs = tcase_create("log"), *clocks = tcase_create("clock");
+    tcase_add_test(frames, frame_mappings_are_kept_when_asked_for_and_given_back);
     tcase_add_test(frames, frame_holds_a_copy);
     tcase_add_test(frames, frame_of_no_bytes_has_data);
     tcase_add_test(frames, frame_too_large_is_enomem);
@@ -340,6 +381,7 @@ int main(void)
     tcase_add_checked_fixture(logs, open_log, close_log);
     tcase_add_test(logs, log_levels_have_names);
     tcase_add_test(logs, log_line_says_who_and_keeps_errno);
+    tcase_add_test(logs, log_lines_of_peers_texts);
     tcase_add_test(logs, log_level_filters);
     tcase_add_test(logs, log_line_is_cut_and_still_a_line);
     tcase_add_test(logs, now_and_then_is_true_once_an_interval);
