@@ -47,8 +47,11 @@ tests_mpi_test_link_LDADD = liblink.la libbase.la $(CHECK_LIBS)
 tests_mpi_test_death_LDADD = liblink.la libbase.la
 tests_unit_test_npy_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_npy_LDADD = libcli.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) -lm
-tests_unit_test_steer_cli_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
-tests_unit_test_steer_cli_LDADD = libcli.la libippsteer.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) -lm
+tests_unit_test_steer_cli_SOURCES = \
+    %reldir%/unit/fake_bridge.h %reldir%/unit/fake_bridge.c %reldir%/unit/test_steer_cli.c
+tests_unit_test_steer_cli_CFLAGS = $(AM_CFLAGS) -pthread $(JANSSON_CFLAGS) $(ZMQ_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_steer_cli_LDADD = libcli.la libippsteer.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) $(NETTLE_LIBS) \
+    $(ZMQ_LIBS) -lm -lpthread
 endif
 
 check_PROGRAMS += tests/fuzz/replay_wire

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * ipp-steer's parts that need no cluster: folding, targets, values, the board, the bar, the command
  * line. */
+#include "fake_bridge.h"
 #include "steer/cli/board.h"
 #include "steer/cli/cli.h"
 #include "steer/cli/fold.h"
@@ -395,6 +396,30 @@ START_TEST(lines_of_a_large_file_are_estimated)
 }
 END_TEST
 
+/* ---- requests ---- */
+
+/* Both are in one step of the connection, or the first is alone: the answer counts either way. */
+START_TEST(an_answer_counts_beside_the_end)
+{
+    char file[] = "/tmp/ipp-cli-XXXXXX.json";
+    close(mkstemps(file, strlen(".json")));
+    struct fake_bridge *fake = fake_start(file, &(struct fake_options){ .ipc = true });
+    struct cli cli = { .steer = ipp_steer_connect(file, NULL, NULL) };
+    struct job job = { .cli = &cli };
+    fake_mute(fake, true);
+    ck_assert_int_eq(job_send(&job, "registration", "queue_request", json_object(), NULL, 0), 0);
+    while (fake_look(fake).requests == 0)
+        ipp_steer_progress(cli.steer, 10, NULL);
+    fake_mute(fake, false);
+    fake_event(fake, "{\"event\": \"shutdown\"}");
+    ck_assert_int_eq(job_wait(&job), CLI_OK);
+    job_clear(&job);
+    ipp_steer_close(cli.steer);
+    fake_stop(fake);
+    unlink(file);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("steer_cli");
@@ -417,6 +442,7 @@ int main(void)
     tcase_add_test(tests, lines_come_as_they_are_written);
     tcase_add_test(tests, lines_are_counted_ahead);
     tcase_add_test(tests, lines_of_a_large_file_are_estimated);
+    tcase_add_loop_test(tests, an_answer_counts_beside_the_end, 0, 20);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

@@ -160,7 +160,8 @@ static int wait_loop(struct job *job)
 {
     ipp_error_t err;
     while (!ipp_future_done(job->future)) {
-        if (ipp_steer_progress(job->cli->steer, least_wait(job), &err) < 0)
+        int happened = ipp_steer_progress(job->cli->steer, least_wait(job), &err);
+        if (happened < 0 && !ipp_future_done(job->future))
             return cli_complain(job->cli, CLI_NO_CONNECTION, "%s", err.text);
         int64_t now = ipp_now_ms();
         if (job->board)
