@@ -188,6 +188,61 @@ def test_history(cluster: Cluster) -> None:
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
+def test_history_of_several_prompts(cluster: Cluster) -> None:
+    """Neither the other prompt nor a terminal that goes away takes lines with it."""
+    state = os.path.join(cluster.dir, "several")
+    children = [at_terminal(cluster, "connect", env={"XDG_STATE_HOME": state}) for _ in range(2)]
+    for child in children:
+        child.expect(ALL)
+    for child, word in zip(children, ("here", "there")):
+        ask(child, f"'from ' + '{word}'", f"from {word}")
+    children[0].kill(signal.SIGHUP)
+    children[0].expect(pexpect.EOF)
+    children[1].send("%quit\r")
+    children[1].expect(pexpect.EOF)
+    child = at_terminal(cluster, "connect", env={"XDG_STATE_HOME": state})
+    child.expect(ALL)
+    for presses, word in (2, "there"), (4, "here"):
+        child.send("\x1b[A" * presses + "\r")
+        child.expect(rf"\] 'from {word}'")
+        child.expect(ALL)
+    for each in (*children, child):
+        each.close()
+
+
+# ---- pasting ----
+
+PASTED = """\
+def answer(x):
+    if x:
+
+        done = 'yes'
+    return done, '''a
+        b'''
+"""
+
+
+def test_pasted_code_is_taken_as_it_is(prompt: pexpect.spawn) -> None:
+    prompt.send("\x1b[200~" + PASTED.replace("\n", "\r") + "\x1b[201~\r")
+    prompt.expect(ALL)
+    ask(prompt, "answer(1)", r"\('yes', 'a\\n        b'\)")
+    prompt.send("\x1b[200~'half ' + \x1b[201~'a line'\r")
+    prompt.expect(r"\] 'half a line'")
+    prompt.expect(ALL)
+
+
+def test_an_indent_that_is_typed_stands_once(prompt: pexpect.spawn) -> None:
+    prompt.send("for i in range(2):\r")
+    prompt.expect(MORE + "    ")
+    prompt.send("    if i:\r")
+    prompt.expect(MORE + "        ")
+    prompt.send("        print('i is', i)\r")
+    prompt.expect(MORE)
+    prompt.send("\r")
+    prompt.expect("i is 1")
+    prompt.expect(ALL)
+
+
 # ---- Ctrl-C ----
 
 

@@ -159,6 +159,10 @@ static int take_line(struct talk *talk, struct prompt *prompt, const char *line,
     bool blank = !line[strspn(line, " \t")];
     if (talk->code.size == 0 && (blank || talk_command(talk, line, quit, &code)))
         return CLI_OK;
+    if (prompt_pasting(prompt)) {
+        text_print(&talk->code, "%s%s", talk->code.size > 0 ? "\n" : "", line);
+        return CLI_OK;
+    }
     add_line(talk, line);
     if (!is_whole(talk, &indent)) {
         prompt_indent(prompt, indent);
@@ -175,6 +179,21 @@ static int take_line(struct talk *talk, struct prompt *prompt, const char *line,
 
 /* ---- the conversation ---- */
 
+static void greet(struct talk *talk)
+{
+    json_t *about = cli_about(talk->cli);
+    printf("%zu engines, Python %s, you are %s. %%help helps, Ctrl-D leaves.\n",
+           json_object_size(json_object_get(about, "engines")),
+           wire_json_string(about, "python", "?"), wire_json_string(about, "role", "?"));
+    if (cli_is_observer(talk->cli))
+        fputs(
+            "An observer sees status, output and events, and pulls arrays and plain values:\n"
+            "  ipp-steer status, engines, tasks, top, events -f, logs -f, pull NAME, gather NAME\n"
+            "What is typed here is refused: only operators run code.\n",
+            stdout);
+    json_decref(about);
+}
+
 static int converse(struct talk *talk)
 {
     struct prompt *prompt = prompt_create(talk);
@@ -182,6 +201,7 @@ static int converse(struct talk *talk)
     int code = CLI_OK;
     if (!prompt)
         return cli_complain(talk->cli, CLI_FAILED, "this terminal cannot be used");
+    greet(talk);
     while (!quit && code != CLI_NO_CONNECTION) {
         const char *line;
         cli_interrupts();
@@ -204,21 +224,6 @@ static int converse(struct talk *talk)
     return code == CLI_NO_CONNECTION ? code : CLI_OK;
 }
 
-static void greet(struct talk *talk)
-{
-    json_t *about = cli_about(talk->cli);
-    printf("%zu engines, Python %s, you are %s. %%help helps, Ctrl-D leaves.\n",
-           json_object_size(json_object_get(about, "engines")),
-           wire_json_string(about, "python", "?"), wire_json_string(about, "role", "?"));
-    if (cli_is_observer(talk->cli))
-        fputs(
-            "An observer sees status, output and events, and pulls arrays and plain values:\n"
-            "  ipp-steer status, engines, tasks, top, events -f, logs -f, pull NAME, gather NAME\n"
-            "What is typed here is refused: only operators run code.\n",
-            stdout);
-    json_decref(about);
-}
-
 int verb_connect(struct cli *cli)
 {
     const char *on = cli->options.on ? cli->options.on : "all";
@@ -228,7 +233,6 @@ int verb_connect(struct cli *cli)
     if (code == CLI_OK && !isatty(STDIN_FILENO)) {
         code = script_run(&talk);
     } else if (code == CLI_OK) {
-        greet(&talk);
         code = converse(&talk);
     }
     text_clear(&talk.code);

@@ -8,33 +8,38 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
+#include "steer/cli/lasting.h"
 #include "wire/wire.h"
 
-#define HISTORY_LINES 10000
 #define LISTED_MAX 200 /* names that one tab shows */
 
 struct prompt {
     struct talk *talk;
     EditLine *edit;
-    History *history;
-    char *path; /* of the history; NULL: none is kept */
+    struct lasting *history;
+    size_t indent; /* characters that the line was begun with */
     struct text label, line, notices;
     bool interrupted, disconnected, observer;
+    bool pasting; /* lines come from a paste that has not ended */
 };
 
 /* ---- the terminal ---- */
 
 static struct termios saved;
 
+#define MARK_PASTES "\033[?2004h"
+#define DO_NOT_MARK_PASTES "\033[?2004l"
+
 /* In a signal handler: libedit has its own mode while a line is edited. */
 static void restore(void)
 {
     tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+    ssize_t written = write(STDOUT_FILENO, DO_NOT_MARK_PASTES, strlen(DO_NOT_MARK_PASTES));
+    (void)written; /* there is nobody to tell */
 }
 
 /* ---- what happens while the user thinks ---- */
@@ -217,46 +222,40 @@ static unsigned char on_tab(EditLine *edit, int key)
     unsigned char result = CC_REFRESH;
     (void)key;
     el_get(edit, EL_CLIENTDATA, &prompt);
-    if (blank && el_insertstr(edit, "    ") < 0)
+    const char *spaces = prompt->pasting ? "\t" : "    ";
+    if ((blank || prompt->pasting) && el_insertstr(edit, spaces) < 0)
         result = CC_ERROR;
-    else if (!blank)
+    else if (!blank && !prompt->pasting)
         result = complete_at(prompt, line, bytes);
     free(line);
     return result;
 }
 
-/* ---- history ---- */
+/* ---- pasting: terminals put marks around what is pasted ---- */
 
-/* $XDG_STATE_HOME/ippmpi/history; NULL when there is no home. */
-static char *history_path(void)
+static unsigned char set_pasting(EditLine *edit, bool pasting)
 {
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    if (state && state[0] == '/')
-        return cli_format("%s/ippmpi/history", state);
-    return home && home[0] ? cli_format("%s/.local/state/ippmpi/history", home) : NULL;
+    struct prompt *prompt;
+    el_get(edit, EL_CLIENTDATA, &prompt);
+    prompt->pasting = pasting;
+    return CC_NORM;
 }
 
-static void history_open(struct prompt *prompt)
+static unsigned char on_paste(EditLine *edit, int key)
 {
-    HistEvent event;
-    prompt->history = history_init();
-    history(prompt->history, &event, H_SETSIZE, HISTORY_LINES);
-    history(prompt->history, &event, H_SETUNIQUE, 1);
-    prompt->path = history_path();
-    if (prompt->path)
-        history(prompt->history, &event, H_LOAD, prompt->path);
+    (void)key;
+    return set_pasting(edit, true);
 }
 
-/* What one types may be secret: for its owner alone. */
-static void history_save(struct prompt *prompt)
+static unsigned char on_paste_end(EditLine *edit, int key)
 {
-    HistEvent event;
-    if (!prompt->path || ipp_private_folders(prompt->path, NULL) < 0)
-        return;
-    mode_t mask = umask(077);
-    history(prompt->history, &event, H_SAVE, prompt->path);
-    umask(mask);
-    chmod(prompt->path, 0600);
+    (void)key;
+    return set_pasting(edit, false);
+}
+
+bool prompt_pasting(const struct prompt *prompt)
+{
+    return prompt->pasting;
 }
 
 /* ---- the prompt ---- */
@@ -279,20 +278,25 @@ struct prompt *prompt_create(struct talk *talk)
     }
     if (tcgetattr(STDIN_FILENO, &saved) == 0)
         cli_at_end(restore);
-    history_open(prompt);
+    prompt->history = lasting_open();
     el_set(prompt->edit, EL_CLIENTDATA, prompt);
     el_set(prompt->edit, EL_PROMPT, label_of);
     el_set(prompt->edit, EL_EDITOR, "emacs");
     el_set(prompt->edit, EL_SIGNAL, 0);
-    el_set(prompt->edit, EL_HIST, history, prompt->history);
+    el_set(prompt->edit, EL_HIST, history, lasting_lines(prompt->history));
     el_set(prompt->edit, EL_GETCFN, next_character);
     /* The narrow one leaks copies of both texts. */
     el_wset(prompt->edit, EL_ADDFN, L"ipp-complete", L"complete a name of the engines", on_tab);
+    el_wset(prompt->edit, EL_ADDFN, L"ipp-paste", L"what follows is pasted", on_paste);
+    el_wset(prompt->edit, EL_ADDFN, L"ipp-paste-end", L"the paste ends", on_paste_end);
     el_set(prompt->edit, EL_BIND, "^I", "ipp-complete", NULL);
+    el_set(prompt->edit, EL_BIND, "\\e[200~", "ipp-paste", NULL);
+    el_set(prompt->edit, EL_BIND, "\\e[201~", "ipp-paste-end", NULL);
     el_set(prompt->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_source(prompt->edit, NULL); /* the user's own ~/.editrc has the last word */
     /* Engines that go are told to every session; only the function is new. */
     ipp_future_destroy(ipp_steer_subscribe(talk->cli->steer, "own", false, on_event, prompt, NULL));
+    fputs(MARK_PASTES, stdout);
     return prompt;
 }
 
@@ -302,14 +306,14 @@ void prompt_destroy(struct prompt *prompt)
         return;
     ipp_future_destroy(
         ipp_steer_subscribe(prompt->talk->cli->steer, "own", false, NULL, NULL, NULL));
-    history_save(prompt);
     el_end(prompt->edit);
+    fputs(DO_NOT_MARK_PASTES, stdout);
+    fflush(stdout);
     cli_at_end(NULL);
-    history_end(prompt->history);
+    lasting_close(prompt->history);
     text_clear(&prompt->label);
     text_clear(&prompt->line);
     text_clear(&prompt->notices);
-    free(prompt->path);
     free(prompt);
 }
 
@@ -325,11 +329,15 @@ static void make_label(struct prompt *prompt)
         text_print(&prompt->label, "[%s]%s >>> ", targets, role);
 }
 
-static void remember(struct prompt *prompt)
+/* Who types or pastes an indented line behind the indent that stands there already has it twice:
+ * what was typed counts. */
+static void drop_double_indent(struct prompt *prompt)
 {
-    HistEvent event;
-    if (prompt->line.at[strspn(prompt->line.at, " \t")])
-        history(prompt->history, &event, H_ENTER, prompt->line.at);
+    const char *line = prompt->line.at;
+    size_t begin = strspn(line, " \t");
+    if (prompt->indent > 0 && begin > prompt->indent && line[begin])
+        text_drop(&prompt->line, prompt->indent);
+    prompt->indent = 0;
 }
 
 enum prompt_result prompt_read(struct prompt *prompt, const char **line)
@@ -351,13 +359,16 @@ enum prompt_result prompt_read(struct prompt *prompt, const char **line)
     }
     text_clear(&prompt->line);
     text_add(&prompt->line, text, (size_t)length - (text[length - 1] == '\n'));
-    remember(prompt);
+    drop_double_indent(prompt);
+    if (prompt->line.at[strspn(prompt->line.at, " \t")])
+        lasting_add(prompt->history, prompt->line.at);
     *line = prompt->line.at;
     return PROMPT_LINE;
 }
 
 void prompt_indent(struct prompt *prompt, const char *indent)
 {
+    prompt->indent = strlen(indent);
     if (indent[0])
         el_push(prompt->edit, indent);
 }
