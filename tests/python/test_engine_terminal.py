@@ -21,14 +21,16 @@ def ask(engine, function, *request):
 
 
 @pytest.mark.parametrize("name, arguments, text", [
-    ("pow", [2, 10], "1024"),
-    ("math:hypot", [3, 4], "5.0"),
-    ("math.floor", [2.5], "2"),
+    ("pow", ["2", "10"], "1024"),
+    ("math:hypot", ["3", "4"], "5.0"),
+    ("math.floor", ["2.5"], "2"),
     ("os.path:join", ["a", "b"], "a/b"),
     ("lambda x: [x]", ["a"], "['a']"),
     ("str.upper", ["a"], "A"),
     ("print", [], "None"),
-    ("here.twice", [3], "6"),
+    ("lambda x: x", [str(2**64)], str(2**64)),
+    ("lambda *x: x", ["[1", "NaN", "null", "\"7\""], "('[1', 'NaN', None, '7')"),
+    ("here.twice", ["3"], "6"),
 ])
 def test_calls(engine, name, arguments, text):
     engine.execute("class here:\n    twice = staticmethod(lambda x: 2 * x)")
@@ -40,6 +42,7 @@ def test_calls(engine, name, arguments, text):
     ("lambda: __import__('numpy').arange(3)", [0, 1, 2]),
     ("lambda: __import__('numpy').float32(0.5)", 0.5),
     ("lambda: 'text'", "text"),
+    ("lambda: [2**63 - 1, -2**63, 2**63]", [2**63 - 1, -2**63, str(2**63)]),
 ])
 def test_values_as_json(engine, code, value):
     assert ask(engine, "call", code, [])["application/json"] == value
@@ -65,7 +68,7 @@ def test_each_goes_on(engine):
 
 
 def test_a_value_is_fetched_once(engine):
-    ask(engine, "call", "pow", [2, 3])
+    ask(engine, "call", "pow", ["2", "3"])
     assert engine.execute("__import__('ippmpi.engine.terminal', fromlist=['x'])._value is None").of(
         "execute_result")[0]["data"]["text/plain"] == "True"
     assert "_value" not in engine.execute("dir()").of("execute_result")[0]["data"]["text/plain"]
@@ -73,9 +76,9 @@ def test_a_value_is_fetched_once(engine):
 
 def test_each_ends_with_an_interrupt(engine):
     engine.execute("def stop(x):\n    if x == 2: raise KeyboardInterrupt\n    return x")
-    items = ask(engine, "each", "stop", [1, 2, 3, 4])["application/json"]
+    items = ask(engine, "each", "stop", ["1", "2", "3", "4"])["application/json"]
     assert [item["status"] for item in items] == ["ok", "error", "aborted", "aborted"]
     assert items[1]["ename"] == "KeyboardInterrupt" and items[0]["value"] == 1
-    items = ask(engine, "each", "lambda x: [][x]", [1])["application/json"]
+    items = ask(engine, "each", "lambda x: [][x]", ["1"])["application/json"]
     assert items[0]["traceback"][-1] == "IndexError: list index out of range"
     assert not any("terminal.py" in line for line in items[0]["traceback"])

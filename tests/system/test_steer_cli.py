@@ -473,7 +473,6 @@ def test_scatter_over_some(cluster: Cluster) -> None:
 @pytest.mark.parametrize("code, said", [
     ("g = np.zeros((2, 3 + (me == 2)))", "engines 0 and 2 do not fit together"),
     ("g = np.zeros(2, dtype='<f4' if me == 1 else '<f8')", "engines 0 and 1 do not fit together"),
-    ("g = np.zeros(()) if me == 3 else np.zeros(1)", "engine 3: g has no rows"),
     ("g = 'text' if me == 3 else np.zeros(1)", "engine 3: g is no array"),
 ])
 def test_gather_of_what_does_not_fit(cluster: Cluster, code: str, said: str) -> None:
@@ -927,3 +926,88 @@ def test_completion_in_bash(tmp_path: Any, line: str, expected: list[str]) -> No
     done = subprocess.run(["bash", "-c", code], env={"PATH": path, "IPYTHONDIR": str(tmp_path)},
                           capture_output=True, text=True, timeout=20)
     assert sorted(done.stdout.split()) == expected, done.stderr
+
+
+# ---- what JSON's readers have no room for ----
+
+LARGE = str(2**64 + 1)
+
+
+def test_integers_of_any_size(cluster: Cluster) -> None:
+    assert steer(cluster, "apply", "--on", "0", "lambda x: x", LARGE).out == LARGE + "\n"
+    assert values(steer(cluster, "apply", "--on", "0", "--json", "lambda x: [x, 1]", LARGE)) == {0: [LARGE, 1]}
+    assert steer(cluster, "map", "lambda x: -x", LARGE, "1").out == f"-{LARGE}\n-1\n"
+    told = steer(cluster, "map", "--json", "lambda x: x", LARGE).json()
+    assert told["value"] == told["text"] == LARGE
+    steer(cluster, "exec", "--on", "0", f"large = {LARGE}")
+    assert steer(cluster, "pull", "--on", "0", "large").out == LARGE + "\n"
+    assert values(steer(cluster, "pull", "--on", "0", "--json", "large")) == {0: LARGE}
+    assert LARGE in steer(cluster, "push", f"large={LARGE}", code=USAGE).err
+    assert steer(cluster, "apply", "--on", "0", "str", "1e400").out == "inf\n"
+    assert steer(cluster, "apply", "--on", "0", "str.upper", "nan").out == "NAN\n"
+
+
+def test_text_with_nuls(cluster: Cluster) -> None:
+    told = steer(cluster, "apply", "--on", "0", "--json", r"lambda: 'a\0b'").json()
+    assert told[0]["value"] == told[0]["text"] == "a\0b"
+    assert steer(cluster, "map", r"lambda x: 'a\0b'", "1").out == "a\0b\n"
+
+
+# ---- gather: what ippmpi joins ----
+
+
+def test_gather_numbers_and_lists(cluster: Cluster) -> None:
+    steer(cluster, "scatter", "ids=" + save(cluster, "ids.npy", np.arange(4)))
+    steer(cluster, "exec", "me = int(ids[0]); half = me / 2; words = ['of', me]; mixed = me if me else 'a'")
+    assert steer(cluster, "gather", "me").out == "[0, 1, 2, 3]\n"
+    steer(cluster, "exec", "point = ids[0] if me else ids.sum()")
+    assert steer(cluster, "gather", "point").out == "[0, 1, 2, 3]\n"
+    told = steer(cluster, "gather", "half", "--json").json()
+    assert told == {"dtype": "<f8", "shape": [4], "value": [0, 0.5, 1, 1.5]}
+    assert steer(cluster, "gather", "words", "--json").json()["value"] == ["of", 0, "of", 1, "of", 2, "of", 3]
+    assert '["of", 0, ' in steer(cluster, "gather", "words").out
+    assert "mixed" in steer(cluster, "gather", "mixed", code=FAILED).err
+    file = os.path.join(cluster.dir, "me.npy")
+    steer(cluster, "gather", "me", "-o", file)
+    assert np.load(file).tolist() == [0, 1, 2, 3]
+
+
+# ---- failures as JSON ----
+
+
+def test_failures_are_json(cluster: Cluster) -> None:
+    steer(cluster, "scatter", "ids=" + save(cluster, "ids.npy", np.arange(4)))
+    steer(cluster, "exec", "import numpy; ragged = numpy.zeros((2, ids[0] + 1))")
+    for code, args in ((FAILED, ("gather", "ragged")), (USAGE, ("pull",)), (USAGE, ("gather", "--follow", "x")),
+                       (FAILED, ("engines", "--on", "9")), (USAGE, ("push", "1=2"))):
+        run = steer(cluster, *args, "--json", code=code)
+        told = run.json()
+        assert told["status"] == "error" and told["error"] in run.err, (args, told, run.err)
+    gone = steer(cluster, "status", "--json", code=NO_CONNECTION, file="/nonexistent/file.json")
+    assert "/nonexistent/file.json" in gone.json()["error"]
+
+
+def test_version(cluster: Cluster) -> None:
+    assert re.fullmatch(r"ipp-steer of ippmpi \d+\.\d+\.\d+\n", steer(cluster, "--version").out)
+
+
+# ---- a full queue ----
+
+
+@pytest.mark.limit(120)
+def test_map_gives_way_to_a_full_queue() -> None:
+    with under_engines(2, args=["--max-tasks", "3"]) as cluster:
+        warm(cluster)
+        numbers = "".join(f"{i}\n" for i in range(300))
+        squares = [str(i * i) for i in range(300)]
+        running = [start(cluster, "map", "--chunk", "1", "lambda x: x * x") for _ in range(2)]
+        for each in running:
+            assert each.stdin is not None
+            each.stdin.write(numbers)
+            each.stdin.close()
+        for each in running:
+            assert each.stdout is not None and each.stderr is not None
+            assert each.stdout.read().split() == squares
+            assert each.stderr.read() == "" and each.wait(20) == OK
+            each.stdout.close()
+            each.stderr.close()

@@ -31,7 +31,7 @@ class Shown:
         try:
             # Through text: what goes into the reply is plain, and NaN is none of JSON's.
             bundle["application/json"] = json.loads(
-                json.dumps(self.value, default=_plain, allow_nan=False)
+                json.dumps(self.value, default=_plain, allow_nan=False), parse_int=_bounded
             )
         except (TypeError, ValueError, RecursionError):
             pass
@@ -50,6 +50,24 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _bounded(digits: str) -> Any:
+    """An integer, or its digits where it is beyond the 64 bits of most readers of JSON."""
+    value = int(digits)
+    return value if -(2**63) <= value < 2**63 else digits
+
+
+def _argument(text: str) -> Any:
+    """What a word of a command line means: JSON where it is JSON, else the word itself."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def find(name: str, namespace: dict[str, Any] | None = None) -> Callable[..., Any]:
@@ -72,32 +90,32 @@ def find(name: str, namespace: dict[str, Any] | None = None) -> Callable[..., An
 
 
 def call(request: str) -> None:
-    """[name, [argument, ...]]: calls it; the value waits for `result`."""
+    """[name, [word, ...]]: calls it with what the words mean; the value waits for `result`."""
     global _value
-    name, arguments = json.loads(request)
+    name, words = json.loads(request)
     _value = None
-    _value = find(name)(*arguments)
+    _value = find(name)(*map(_argument, words))
 
 
 def each(request: str) -> None:
-    """[name, [argument, ...]]: calls it for each argument; an object with `status` for each.
+    """[name, [word, ...]]: calls it for what each word means; an object with `status` for each.
 
     One that fails has `ename`, `evalue` and `traceback`, and the others are called all the same; a
     KeyboardInterrupt ends the calls, and what came before it keeps its value.
     """
     global _value
-    name, arguments = json.loads(request)
+    name, words = json.loads(request)
     _value = None
     function = find(name)
     items: list[dict[str, Any]] = []
     try:
-        for argument in arguments:
-            items.append(_one(function, argument))
+        for word in words:
+            items.append(_one(function, _argument(word)))
     except KeyboardInterrupt as error:
-        if len(items) < len(arguments):
+        if len(items) < len(words):
             items.append(_failed(error))
     left = {"status": "aborted", "ename": "Aborted", "evalue": "interrupted before it ran"}
-    _value = items + [left] * (len(arguments) - len(items))
+    _value = items + [left] * (len(words) - len(items))
 
 
 def _failed(error: BaseException) -> dict[str, Any]:

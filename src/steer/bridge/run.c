@@ -209,12 +209,11 @@ void run_dropped(struct bridge *b, const struct link_message *msg)
         answer_part_aborted(b, p, part);
         break;
     case SCHED_DROP_TIMED_OUT:
-        answer_part_error(b, p, part, "TaskTimeout", "task %s waited longer than its timeout",
-                          p->msg_id);
+        answer_part_error(b, p, part, "TaskTimeout", "the task waited longer than its timeout");
         break;
     case SCHED_DROP_UNREACHABLE:
         answer_part_error(b, p, part, "ImpossibleDependency",
-                          "no engine that may run task %s is alive", p->msg_id);
+                          "no engine that may run the task is alive");
         break;
     case SCHED_DROP_ENGINE_LOST:
         part->engine = msg->envelope.engine; /* the answer is on its behalf */
@@ -222,7 +221,7 @@ void run_dropped(struct bridge *b, const struct link_message *msg)
                           part->engine, engine_fate(&b->engines[part->engine]));
         break;
     default:
-        answer_part_error(b, p, part, "TaskRejectError", "task %s was refused: %.*s", p->msg_id,
+        answer_part_error(b, p, part, "TaskRejectError", "the task was refused: %.*s",
                           msg->frames.count ? (int)ipp_frame_size(msg->frames.at[0]) : 0,
                           msg->frames.count ? (char *)ipp_frame_data(msg->frames.at[0]) : "");
     }

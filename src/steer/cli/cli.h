@@ -54,6 +54,8 @@ struct cli {
     ipp_steer_t *steer;
     bool colour_out, colour_err, terminal_out, terminal_err;
     struct progress *progress; /* hidden before anything is printed; NULL: none */
+    bool said_json;            /* with --json: something has been printed */
+    char complaint[1024];      /* the last one */
 };
 
 /* Options anywhere, arguments in order; negative numbers are arguments. argv[0] of the result is
@@ -78,6 +80,10 @@ int cli_complain(struct cli *cli, int code, const char *format, ...)
 void cli_print_json(struct cli *cli, json_t *value);
 /* Before anything else is printed: the bar goes. For board_style too. */
 void cli_hide_progress(void *cli);
+/* One line of JSON on stdout, of many; takes the reference. */
+void cli_print_json_line(struct cli *cli, json_t *value);
+/* With --json, when nothing has been printed: {"status": "error", "error": the last complaint}. */
+void cli_json_failure(struct cli *cli);
 /* On a board with this style; labels unless --on names a single engine. */
 struct board *cli_board(struct cli *cli, const char *targets);
 /* What ipp_steer_about says, parsed; the caller's. */

@@ -70,5 +70,7 @@ void code_value_json(json_t *object, const json_t *bundle)
     json_t *value = json_object_get(bundle, "application/json");
     if (value)
         json_object_set(object, "value", value);
-    json_object_set_new(object, "text", json_string(code_value_text(bundle)));
+    json_t *text = json_object_get(bundle, "text/plain"); /* with the NULs that it may have */
+    if (text)
+        json_object_set(object, "text", text);
 }

@@ -9,14 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "steer/cli/cli.h"
 #include "steer/cli/target.h"
 #include "steer/cli/text.h"
 #include "wire/wire.h"
-
-#ifndef PACKAGE_STRING
-#define PACKAGE_STRING "ippmpi" /* compiled without configure */
-#endif
 
 #define ANY -1
 
@@ -226,6 +223,8 @@ int main(int argc, char **argv)
     cli.argv = words;
     int code = cli_options_parse(&cli.options, argc, argv, words, &cli.argc) < 0 ? CLI_USAGE
                                                                                  : run_line(&cli);
+    if (code != CLI_OK)
+        cli_json_failure(&cli);
     free(words);
     return code;
 }

@@ -12,7 +12,9 @@ struct chunk {
     struct chunk *next;
     int64_t first; /* index of its first item */
     size_t count;
-    ipp_future_t *future;
+    char *content;        /* of its request, until it has been answered */
+    ipp_future_t *future; /* NULL: the queue was full, and it has to be sent again */
+    bool taken;           /* the answer was looked at */
 };
 
 struct map {
@@ -23,7 +25,10 @@ struct map {
     bool input_ended, stopped;
     bool unsent;               /* the items read last could not be sent */
     struct chunk *head, *tail; /* not printed yet, in order */
-    size_t kept, under_way, engines;
+    size_t kept, under_way, refused, engines;
+    size_t window;          /* chunks that may be under way: fewer where the queue is full */
+    size_t successes;       /* since the window last changed */
+    int64_t again_ms;       /* when the next refused one may be sent again */
     int64_t sent, answered; /* items */
     int64_t begin_ms;
     struct progress bar;

@@ -60,10 +60,11 @@ static void print_item(struct map *map, int64_t index, int engine, json_t *item)
     if (map->cli->options.json) {
         json_object_set_new(item, "index", json_integer(index));
         json_object_set_new(item, "engine", engine < 0 ? json_null() : json_integer(engine));
-        json_dumpf(item, stdout, JSON_COMPACT);
-        putchar('\n');
+        cli_print_json_line(map->cli, json_incref(item));
     } else if (ok) {
-        puts(wire_json_string(item, "text", ""));
+        const json_t *text = json_object_get(item, "text");
+        fwrite(json_string_value(text), 1, json_string_length(text), stdout);
+        putchar('\n');
     } else {
         hold_error(map, index, item);
     }
@@ -123,7 +124,7 @@ static void print_failed(struct map *map, const struct chunk *chunk, const ipp_a
 
 static void print_unanswered(struct map *map, const struct chunk *chunk, const char *why)
 {
-    const char *failure = ipp_future_failure(chunk->future);
+    const char *failure = chunk->future ? ipp_future_failure(chunk->future) : NULL;
     json_t *item = failed_item("error", "NoAnswer", failure ? failure : why);
     print_all(map, chunk, -1, item);
     json_decref(item);
@@ -133,7 +134,7 @@ void map_print_chunk(struct map *map, const struct chunk *chunk, const char *why
 {
     if (map->cli->terminal_out)
         cli_hide_progress(map->cli);
-    if (!ipp_future_done(chunk->future) || ipp_future_failure(chunk->future) ||
+    if (!chunk->future || !ipp_future_done(chunk->future) || ipp_future_failure(chunk->future) ||
         ipp_future_count(chunk->future) == 0) {
         print_unanswered(map, chunk, why);
         return;

@@ -3,6 +3,7 @@
 #include "steer/cli/pulled.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "steer/cli/value.h"
 #include "wire/wire.h"
@@ -100,7 +101,46 @@ void pulled_json(json_t *object, const struct pulled *pulled)
         json_object_set_new(object, "value", value);
     } else if (pulled->kind != PULLED_NOTHING) {
         pulled_print(&text, pulled);
-        json_object_set_new(object, "text", json_string(text_string(&text)));
+        json_object_set_new(object, "text", json_stringn(text_string(&text), text.size));
     }
     text_clear(&text);
+}
+
+/* ---- what only Python can show ---- */
+
+char *pulled_wanting_python(const struct job *job)
+{
+    struct text ids = { 0 };
+    size_t count = ipp_future_count(job->future);
+    for (size_t i = 0; i < count; i++) {
+        struct pulled pulled;
+        const ipp_answer_t *answer = ipp_future_answer(job->future, i);
+        pulled_read(&pulled, answer);
+        if (pulled_wants_python(&pulled))
+            text_print(&ids, "%s%d", ids.size > 0 ? "," : "", answer->engine);
+        pulled_clear(&pulled);
+    }
+    text_add_string(&ids, "");
+    return ids.at;
+}
+
+int pulled_ask(struct cli *cli, const char *targets, json_t *texts)
+{
+    struct job job = { .cli = cli, .targets = targets, .runs_code = true };
+    char *value = code_call("evaluate", json_pack("[s]", cli->argv[0]));
+    int code = job_run(&job, "engines", "execute_request", code_content("", true, false, value));
+    size_t count = code == CLI_OK ? ipp_future_count(job.future) : 0;
+    for (size_t i = 0; i < count; i++) {
+        const ipp_answer_t *answer = ipp_future_answer(job.future, i);
+        json_t *content = answer_content(answer);
+        const json_t *bundle = code_value(content);
+        char key[16];
+        snprintf(key, sizeof key, "%d", answer->engine);
+        if (bundle)
+            json_object_set(texts, key, (json_t *)bundle);
+        json_decref(content);
+    }
+    free(value);
+    job_clear(&job);
+    return code;
 }

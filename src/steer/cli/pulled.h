@@ -33,4 +33,11 @@ void pulled_describe(json_t *object, const struct pulled *pulled);
 /* Adds "value", or "text" for what JSON cannot hold, and of arrays "dtype" and "shape". */
 void pulled_json(json_t *object, const struct pulled *pulled);
 
+/* Of the answers to a pull, the engines whose value only Python can show, as targets; "" when there
+ * are none. The caller frees it. */
+char *pulled_wanting_python(const struct job *job);
+/* Has these engines say how the value of argv[0] looks, and what it is in JSON: a bundle by id in
+ * `texts`. That runs code, so it is not for observers. An exit code. */
+int pulled_ask(struct cli *cli, const char *targets, json_t *texts);
+
 #endif

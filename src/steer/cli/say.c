@@ -29,15 +29,46 @@ int cli_complain(struct cli *cli, int code, const char *format, ...)
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
+    va_start(arguments, format);
+    vsnprintf(cli->complaint, sizeof cli->complaint, format, arguments);
+    va_end(arguments);
     return code;
+}
+
+/* What was cut in the middle of a character is no UTF-8 any more. */
+static json_t *complaint_json(const struct cli *cli)
+{
+    json_t *text = NULL;
+    size_t length = strlen(cli->complaint);
+    for (size_t cut = 0; !text && cut <= 4 && cut <= length; cut++)
+        text = json_stringn(cli->complaint, length - cut);
+    return text ? text : json_string("standard error says why");
+}
+
+void cli_json_failure(struct cli *cli)
+{
+    if (!cli->options.json || cli->said_json)
+        return;
+    if (!cli->complaint[0])
+        snprintf(cli->complaint, sizeof cli->complaint, "standard error says why");
+    cli_print_json(cli, json_pack("{s:s,s:o}", "status", "error", "error", complaint_json(cli)));
 }
 
 void cli_print_json(struct cli *cli, json_t *value)
 {
     cli_hide_progress(cli);
+    cli->said_json = true;
     json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
     putchar('\n');
     fflush(stdout);
+    json_decref(value);
+}
+
+void cli_print_json_line(struct cli *cli, json_t *value)
+{
+    cli->said_json = true;
+    json_dumpf(value, stdout, JSON_COMPACT);
+    putchar('\n');
     json_decref(value);
 }
 

@@ -9,7 +9,15 @@
 
 json_t *value_parse(const char *text, ipp_err_t *err)
 {
-    json_t *value = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    json_error_t problem;
+    json_t *value = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
+    if (!value && json_error_code(&problem) == json_error_numeric_overflow) {
+        ipp_err(err, ERANGE,
+                "'%.80s': numbers of more than 64 bits are not pushed: let the engines have them "
+                "from ipp-steer exec 'NAME = ...'; text is put in double quotes",
+                text);
+        return NULL;
+    }
     if (!value)
         value = json_string(text);
     if (!value)

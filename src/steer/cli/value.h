@@ -10,7 +10,8 @@
 #include "steer/cli/text.h"
 
 /* JSON when `text` is JSON ("3", "[1, 2]", "\"3\"", "null"), else the string itself. A new
- * reference; NULL with a text when it is not UTF-8. */
+ * reference; NULL with a text: EINVAL it is not UTF-8, ERANGE a number does not fit into 64 bits.
+ */
 json_t *value_parse(const char *text, ipp_err_t *err);
 
 /* NAME=VALUE: true when `text` begins with a name of Python's and '='; *length of the name. */

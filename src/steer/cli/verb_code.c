@@ -25,28 +25,20 @@ int verb_run(struct cli *cli)
 
 /* ---- apply ---- */
 
-/* [name, [argument, ...]] from the command line; NULL when it is not UTF-8, which has been said. */
+/* [name, [argument, ...]] from the command line: arguments as text, for numbers of any size. NULL
+ * when it is not UTF-8, which has been said. */
 static json_t *call_arguments(struct cli *cli)
 {
-    ipp_err_t err;
-    json_t *name = json_string(cli->argv[0]), *values = json_array();
-    if (!name)
-        ipp_err(&err, 0, "'%s' is not UTF-8", cli->argv[0]);
-    for (int i = 1; i < cli->argc && name; i++) {
-        json_t *value = value_parse(cli->argv[i], &err);
-        if (!value) {
-            json_decref(name);
-            name = NULL;
-            break;
+    json_t *words = json_array();
+    for (int i = 0; i < cli->argc; i++)
+        if (json_array_append_new(words, json_string(cli->argv[i])) < 0) {
+            cli_complain(cli, 0, "'%s' is not UTF-8", cli->argv[i]);
+            json_decref(words);
+            return NULL;
         }
-        json_array_append_new(values, value);
-    }
-    if (!name) {
-        json_decref(values);
-        cli_complain(cli, 0, "%s", err.text);
-        return NULL;
-    }
-    return json_pack("[o,o]", name, values);
+    json_t *name = json_incref(json_array_get(words, 0));
+    json_array_remove(words, 0);
+    return json_pack("[o,o]", name, words);
 }
 
 /* The values among the answers: onto the board, or with --json into `list`. */

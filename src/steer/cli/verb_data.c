@@ -153,46 +153,6 @@ static int save_all(struct job *job)
     return code;
 }
 
-/* Engines whose value only Python can show; "" when there are none. The caller frees it. */
-static char *wanting_python(const struct job *job)
-{
-    struct text ids = { 0 };
-    size_t count = ipp_future_count(job->future);
-    for (size_t i = 0; i < count; i++) {
-        struct pulled pulled;
-        const ipp_answer_t *answer = ipp_future_answer(job->future, i);
-        pulled_read(&pulled, answer);
-        if (pulled_wants_python(&pulled))
-            text_print(&ids, "%s%d", ids.size > 0 ? "," : "", answer->engine);
-        pulled_clear(&pulled);
-    }
-    text_add_string(&ids, "");
-    return ids.at;
-}
-
-/* Lists, objects and the like: the engines say how they look, and what they are in JSON. That runs
- * code, so it is not for observers. */
-static int ask_for_text(struct cli *cli, const char *targets, json_t *texts)
-{
-    struct job job = { .cli = cli, .targets = targets, .runs_code = true };
-    char *value = code_call("evaluate", json_pack("[s]", cli->argv[0]));
-    int code = job_run(&job, "engines", "execute_request", code_content("", true, false, value));
-    size_t count = code == CLI_OK ? ipp_future_count(job.future) : 0;
-    for (size_t i = 0; i < count; i++) {
-        const ipp_answer_t *answer = ipp_future_answer(job.future, i);
-        json_t *content = answer_content(answer);
-        const json_t *bundle = code_value(content);
-        char key[16];
-        snprintf(key, sizeof key, "%d", answer->engine);
-        if (bundle)
-            json_object_set(texts, key, (json_t *)bundle);
-        json_decref(content);
-    }
-    free(value);
-    job_clear(&job);
-    return code;
-}
-
 static void show_one(struct job *job, const ipp_answer_t *answer, const json_t *texts, json_t *to)
 {
     struct pulled pulled;
@@ -214,9 +174,9 @@ static void show_one(struct job *job, const ipp_answer_t *answer, const json_t *
 static int show_all(struct job *job)
 {
     json_t *texts = json_object(), *list = job->cli->options.json ? answers_json(job) : NULL;
-    char *asked = wanting_python(job);
+    char *asked = pulled_wanting_python(job);
     bool ask = asked[0] && !cli_is_observer(job->cli);
-    int code = ask ? ask_for_text(job->cli, asked, texts) : CLI_OK;
+    int code = ask ? pulled_ask(job->cli, asked, texts) : CLI_OK;
     size_t count = ipp_future_count(job->future);
     for (size_t i = 0; i < count; i++)
         show_one(job, ipp_future_answer(job->future, i), texts, json_array_get(list, i));

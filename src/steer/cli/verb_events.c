@@ -41,7 +41,7 @@ static void print_event(const json_t *event)
     putchar('\n');
 }
 
-static void print_message_json(const ipp_output_t *output, json_t *content)
+static void print_message_json(struct cli *cli, const ipp_output_t *output, json_t *content)
 {
     json_t *line = json_object();
     if (strcmp(output->type, "event") != 0) {
@@ -49,9 +49,7 @@ static void print_message_json(const ipp_output_t *output, json_t *content)
         json_object_set_new(line, "engine", json_integer(output->engine));
     }
     json_object_update(line, content);
-    json_dumpf(line, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(line);
+    cli_print_json_line(cli, line);
 }
 
 static void print_output(struct feed *feed, const ipp_output_t *output, const json_t *content)
@@ -80,7 +78,7 @@ static void on_message(const ipp_output_t *output, void *arg)
         cli_complain(feed->cli, 0, "%llu messages were lost: this terminal was too slow",
                      (unsigned long long)output->lost);
     if (feed->cli->options.json)
-        print_message_json(output, content);
+        print_message_json(feed->cli, output, content);
     else if (strcmp(output->type, "event") == 0)
         print_event(content);
     else
@@ -104,10 +102,8 @@ static void print_log(struct feed *feed)
     const char *line;
     while (lines_next(&feed->log.lines, &line) == LINES_ONE) {
         if (feed->cli->options.json) {
-            json_t *object = json_pack("{s:s,s:s+}", "type", "log", "text", line, "\n");
-            json_dumpf(object, stdout, JSON_COMPACT);
-            json_decref(object);
-            putchar('\n');
+            cli_print_json_line(feed->cli,
+                                json_pack("{s:s,s:s+}", "type", "log", "text", line, "\n"));
         } else {
             puts(line);
         }

@@ -20,6 +20,7 @@
 #define CHUNK_MAX 1000    /* items */
 #define CHUNK_SECONDS 0.1 /* as much work as is lost to imbalance at the end */
 #define TICK_MS 100
+#define AGAIN_MS 50 /* where others fill the queue: until the next attempt */
 #define AHEAD_BYTES ((size_t)16 << 20)
 
 /* ---- input ---- */
@@ -50,72 +51,96 @@ static json_t *next_items(struct map *map)
     json_t *items = json_array();
     const char *text;
     for (size_t size = chunk_size(map); json_array_size(items) < size && !map->stopped;) {
-        ipp_err_t err;
         enum lines_state state = next_text(map, &text);
         map->input_ended |= state == LINES_END;
         if (state != LINES_ONE)
             break;
-        json_t *value = value_parse(text, &err);
-        if (!value) {
-            cli_complain(map->cli, 0, "%s", err.text);
-            map->code = CLI_USAGE;
+        if (json_array_append_new(items, json_string(text)) < 0) {
+            map->code = cli_complain(map->cli, CLI_USAGE, "'%s' is not UTF-8", text);
             map->stopped = true;
             break;
         }
-        json_array_append_new(items, value);
     }
     return items;
 }
 
 /* ---- sending ---- */
 
-static ipp_future_t *send_items(struct map *map, json_t *items)
+/* The content of a request for these items, whose reference it takes. */
+static char *chunk_content(const struct map *map, json_t *items)
 {
-    ipp_error_t err;
     char *code = code_call("each", json_pack("[s,o]", map->cli->argv[0], items));
     char *value = code_call("result", json_array());
     json_t *content = code_content(code, true, false, value);
     char *text = json_dumps(content, JSON_COMPACT);
+    json_decref(content);
+    free(value);
+    free(code);
+    return text ? text : cli_strdup("{}");
+}
+
+static int send_content(struct map *map, struct chunk *chunk)
+{
+    ipp_error_t err;
     struct ipp_request request = { .type = "execute_request",
                                    .channel = "task",
-                                   .content = text ? text : "{}",
+                                   .content = chunk->content,
                                    .metadata = map->metadata,
                                    .on_output = job_on_output,
                                    .output_arg = &map->job };
-    ipp_future_t *future = ipp_steer_send(map->cli->steer, &request, &err);
-    if (!future)
-        map->code = cli_complain(map->cli, CLI_NO_CONNECTION, "%s", err.text);
-    json_decref(content);
-    free(text);
-    free(value);
-    free(code);
-    return future;
+    chunk->future = ipp_steer_send(map->cli->steer, &request, &err);
+    if (chunk->future) {
+        map->under_way++;
+        return 0;
+    }
+    map->code = cli_complain(map->cli, CLI_NO_CONNECTION, "%s", err.text);
+    map->stopped = true;
+    return -1;
 }
 
-static void add_chunk(struct map *map, ipp_future_t *future, size_t count)
+static void add_chunk(struct map *map, struct chunk *chunk)
 {
-    struct chunk *chunk = cli_realloc(NULL, 1, sizeof *chunk);
-    *chunk = (struct chunk){ .first = map->sent, .count = count, .future = future };
     if (map->tail)
         map->tail->next = chunk;
     else
         map->head = chunk;
     map->tail = chunk;
-    map->sent += (int64_t)count;
+    map->sent += (int64_t)chunk->count;
     map->kept++;
-    map->under_way++;
+}
+
+static void free_chunk(struct chunk *chunk)
+{
+    ipp_future_destroy(chunk->future);
+    free(chunk->content);
+    free(chunk);
 }
 
 static bool has_room(const struct map *map)
 {
-    return !map->stopped && !map->input_ended && map->kept < KEPT_MAX &&
-           map->under_way < PER_ENGINE * map->engines;
+    return !map->stopped && map->under_way < map->window;
+}
+
+/* The first of those that a full queue has refused. False: none can be sent now. */
+static bool send_again(struct map *map)
+{
+    struct chunk *chunk = map->head;
+    if (!has_room(map) || map->refused == 0 || ipp_now_ms() < map->again_ms)
+        return false;
+    while (chunk->future)
+        chunk = chunk->next;
+    if (send_content(map, chunk) < 0)
+        return false;
+    map->refused--;
+    return true;
 }
 
 /* False: nothing more can be sent now. */
 static bool send_chunk(struct map *map)
 {
-    if (!has_room(map))
+    if (map->refused > 0)
+        return send_again(map);
+    if (!has_room(map) || map->input_ended || map->kept >= KEPT_MAX)
         return false;
     json_t *items = next_items(map);
     size_t count = json_array_size(items);
@@ -123,12 +148,66 @@ static bool send_chunk(struct map *map)
         json_decref(items);
         return false;
     }
-    ipp_future_t *future = send_items(map, items);
-    if (!future)
-        map->stopped = map->unsent = true;
-    else
-        add_chunk(map, future, count);
-    return future != NULL;
+    struct chunk *chunk = cli_realloc(NULL, 1, sizeof *chunk);
+    *chunk =
+        (struct chunk){ .first = map->sent, .count = count, .content = chunk_content(map, items) };
+    if (send_content(map, chunk) < 0) {
+        map->unsent = true;
+        free_chunk(chunk);
+        return false;
+    }
+    add_chunk(map, chunk);
+    return true;
+}
+
+/* ---- answers ---- */
+
+/* Nothing has run: the queue of tasks is full. */
+static bool was_refused(const struct chunk *chunk)
+{
+    if (ipp_future_failure(chunk->future) || ipp_future_count(chunk->future) == 0 ||
+        ipp_future_answer(chunk->future, 0)->status != IPP_ERROR)
+        return false;
+    json_t *content = answer_content(ipp_future_answer(chunk->future, 0));
+    bool refused = strcmp(wire_json_string(content, "ename", ""), "TaskRejectError") == 0;
+    json_decref(content);
+    return refused;
+}
+
+/* Fewer are sent from now on: as many as were taken. */
+static void on_refused(struct map *map, struct chunk *chunk)
+{
+    ipp_future_destroy(chunk->future);
+    chunk->future = NULL;
+    map->refused++;
+    map->window = map->under_way > 0 ? map->under_way : 1;
+    map->successes = 0;
+    map->again_ms = map->under_way > 0 ? 0 : ipp_now_ms() + AGAIN_MS;
+}
+
+static void on_answered(struct map *map, struct chunk *chunk)
+{
+    chunk->taken = true;
+    free(chunk->content);
+    chunk->content = NULL;
+    map->again_ms = 0;
+    if (map->window < PER_ENGINE * map->engines && ++map->successes >= map->window) {
+        map->window++;
+        map->successes = 0;
+    }
+}
+
+static void take_answers(struct map *map)
+{
+    for (struct chunk *chunk = map->head; chunk; chunk = chunk->next) {
+        if (!chunk->future || chunk->taken || !ipp_future_done(chunk->future))
+            continue;
+        map->under_way--;
+        if (!map->stopped && was_refused(chunk))
+            on_refused(map, chunk);
+        else
+            on_answered(map, chunk);
+    }
 }
 
 /* ---- printing ---- */
@@ -140,25 +219,24 @@ static void drop_head(struct map *map)
     if (!map->head)
         map->tail = NULL;
     map->kept--;
-    ipp_future_destroy(chunk->future);
-    free(chunk);
+    if (!chunk->future)
+        map->refused--;
+    free_chunk(chunk);
 }
 
 static void print_done(struct map *map)
 {
     bool printed = false;
-    size_t under_way = 0;
     int64_t answered = map->sent;
-    for (; map->head && ipp_future_done(map->head->future); printed = true) {
-        map_print_chunk(map, map->head, "");
+    take_answers(map);
+    for (; map->head && (map->head->taken || (map->stopped && !map->head->future));
+         printed = true) {
+        map_print_chunk(map, map->head, "the queue of tasks was full");
         drop_head(map);
     }
     for (const struct chunk *chunk = map->head; chunk; chunk = chunk->next)
-        if (!ipp_future_done(chunk->future)) {
-            under_way++;
+        if (!chunk->taken)
             answered -= (int64_t)chunk->count;
-        }
-    map->under_way = under_way;
     map->answered = answered;
     if (printed)
         fflush(stdout);
@@ -174,7 +252,7 @@ static void on_interrupt(struct map *map)
     cli_complain(map->cli, 0,
                  "taking back what waits, interrupting what runs; Ctrl-C again to leave");
     for (const struct chunk *chunk = map->head; chunk; chunk = chunk->next)
-        if (!ipp_future_done(chunk->future))
+        if (chunk->future && !ipp_future_done(chunk->future))
             ipp_future_interrupt(chunk->future, &err);
 }
 
@@ -187,6 +265,11 @@ static int wait_ms(const struct map *map)
     int errors = map_wait_ms(map);
     if (errors >= 0 && (wait < 0 || errors < wait))
         wait = errors;
+    if (map->refused > 0 && map->again_ms > 0) {
+        int64_t left = map->again_ms - ipp_now_ms();
+        if (wait < 0 || left < wait)
+            wait = left < 0 ? 0 : (int)left;
+    }
     if (map->bar.terminal && (wait < 0 || wait > TICK_MS))
         wait = TICK_MS;
     return wait;
@@ -317,6 +400,7 @@ int verb_map(struct cli *cli)
         return map.code;
     map.job = (struct job){ .cli = cli, .board = board_create(&style) };
     map.begin_ms = ipp_now_ms();
+    map.window = PER_ENGINE * map.engines;
     progress_start(&map.bar, "items", cli->terminal_err, map.begin_ms);
     cli->progress = &map.bar;
     lines_start(&map.lines, STDIN_FILENO);

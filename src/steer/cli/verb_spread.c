@@ -128,10 +128,18 @@ int verb_scatter(struct cli *cli)
 
 /* ---- gather ---- */
 
+/* A plain number as the item of an array. */
+union number {
+    int64_t integer;
+    double real;
+    bool truth;
+};
+
 struct gather {
     struct npy_array whole; /* of all rows; its dtype is the first engine's */
     struct npy_piece *pieces;
     struct pulled *parts;
+    union number *numbers; /* by part */
     size_t count;
 };
 
@@ -148,6 +156,35 @@ static int differs(const struct gather *gather, const struct job *job, size_t in
     return -1;
 }
 
+/* Numbers count as arrays of one item, as they do for ippmpi. */
+static void make_row(struct pulled *part, union number *number)
+{
+    const json_t *value = part->kind == PULLED_JSON ? part->value : NULL;
+    const char *dtype = NULL;
+    size_t size = sizeof(int64_t);
+    if (json_is_integer(value)) {
+        dtype = "<i8";
+        number->integer = json_integer_value(value);
+    } else if (json_is_real(value)) {
+        dtype = "<f8";
+        number->real = json_real_value(value);
+    } else if (json_is_boolean(value)) {
+        dtype = "|b1";
+        number->truth = json_is_true(value);
+        size = sizeof(bool);
+    }
+    if (dtype) {
+        part->kind = PULLED_ARRAY;
+        part->array = (struct npy_array){ .data = number, .size = size };
+        part->array.dtype = json_string(dtype);
+        json_object_set_new(part->entry, "dtype", part->array.dtype); /* which keeps it */
+    }
+    if (part->kind == PULLED_ARRAY && part->array.ndims == 0) {
+        part->array.ndims = 1;
+        part->array.shape[0] = 1;
+    }
+}
+
 /* Adds the rows of part `index`. */
 static int join(struct gather *gather, const struct job *job, size_t index, ipp_err_t *err)
 {
@@ -155,9 +192,6 @@ static int join(struct gather *gather, const struct job *job, size_t index, ipp_
     const int engine = ipp_future_answer(job->future, index)->engine;
     if (gather->parts[index].kind != PULLED_ARRAY)
         return ipp_err(err, EINVAL, "engine %d: %s is no array of plain numbers or text", engine,
-                       job->cli->argv[0]);
-    if (part->ndims == 0)
-        return ipp_err(err, EINVAL, "engine %d: %s has no rows, it is a single value", engine,
                        job->cli->argv[0]);
     bool fits = part->ndims == first->ndims && json_equal(part->dtype, first->dtype);
     for (int i = 1; fits && i < part->ndims; i++)
@@ -177,12 +211,58 @@ static int join_all(struct gather *gather, const struct job *job, ipp_err_t *err
     gather->count = ipp_future_count(job->future);
     gather->parts = cli_realloc(NULL, gather->count, sizeof *gather->parts);
     gather->pieces = cli_realloc(NULL, gather->count, sizeof *gather->pieces);
-    for (size_t i = 0; i < gather->count; i++)
+    gather->numbers = cli_realloc(NULL, gather->count, sizeof *gather->numbers);
+    for (size_t i = 0; i < gather->count; i++) {
         pulled_read(&gather->parts[i], ipp_future_answer(job->future, i));
+        make_row(&gather->parts[i], &gather->numbers[i]);
+    }
     for (size_t i = 0; i < gather->count; i++)
         if (join(gather, job, i, err) < 0)
             return -1;
     return npy_measure(&gather->whole, err);
+}
+
+/* Lists come as Python's objects do: what JSON makes of them is joined. NULL: something else is
+ * among them. */
+static json_t *join_lists(struct job *job)
+{
+    json_t *texts = json_object(), *whole = json_array();
+    char *asked = pulled_wanting_python(job);
+    size_t count = ipp_future_count(job->future);
+    bool fit = asked[0] && !cli_is_observer(job->cli) &&
+               pulled_ask(job->cli, asked, texts) == CLI_OK && json_object_size(texts) == count;
+    for (size_t i = 0; fit && i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", ipp_future_answer(job->future, i)->engine);
+        json_t *part = json_object_get(json_object_get(texts, key), "application/json");
+        fit = json_is_array(part);
+        json_array_extend(whole, part);
+    }
+    free(asked);
+    json_decref(texts);
+    if (!fit) {
+        json_decref(whole);
+        whole = NULL;
+    }
+    return whole;
+}
+
+static int show_list(struct cli *cli, json_t *whole)
+{
+    struct text text = { 0 };
+    if (cli->options.output) {
+        json_decref(whole);
+        return cli_complain(cli, CLI_FAILED, "%s is a list: -o wants arrays", cli->argv[0]);
+    }
+    if (cli->options.json) {
+        cli_print_json(cli, json_pack("{s:o}", "value", whole));
+        return CLI_OK;
+    }
+    value_print(&text, whole);
+    puts(text_string(&text));
+    text_clear(&text);
+    json_decref(whole);
+    return CLI_OK;
 }
 
 /* On the screen the rows have to lie in one piece. */
@@ -226,6 +306,9 @@ static int gather_finish(struct job *job)
     ipp_err_t err;
     struct gather gather = { 0 };
     struct cli *cli = job->cli;
+    json_t *list = join_lists(job);
+    if (list)
+        return show_list(cli, list);
     int result = join_all(&gather, job, &err);
     if (result == 0 && cli->options.output) {
         result = npy_write(cli->options.output, &gather.whole, gather.pieces, gather.count, &err);
@@ -238,6 +321,7 @@ static int gather_finish(struct job *job)
         pulled_clear(&gather.parts[i]);
     free(gather.parts);
     free(gather.pieces);
+    free(gather.numbers);
     return result < 0 ? cli_complain(cli, CLI_FAILED, "%s", err.text) : CLI_OK;
 }
 
