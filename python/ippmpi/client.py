@@ -9,7 +9,7 @@ from typing import Any, Iterable, Iterator, Sequence
 
 from .executor import Executor
 from .session import Session
-from .targets import Key, Targets, select
+from .targets import Key, Targets, bounds, select
 from .view import View
 
 _TIMEOUT_S = 10.0
@@ -109,8 +109,11 @@ class Client:
 
     def __getitem__(self, key: Key) -> View:
         """A view: of one engine by its id, of several by a slice, a list of ids, or a string with
-        ids, ranges and names of groups; `[:]` is every engine alive when a request arrives."""
-        return View(self, select(key, self._session.connection.engines()))
+        ids, ranges and names of groups; `[:]` is every engine alive when a request arrives.
+
+        IndexError for an engine or group that is not there, ValueError for a string that is no
+        list of them."""
+        return View(self, self._select(key))
 
     @property
     def engines(self) -> Engines:
@@ -133,14 +136,25 @@ class Client:
         """A concurrent.futures.Executor: each task runs on whichever engine is free.
 
         targets: the engines that may run them, as in `client[targets]`; all without. retries: how
-        often tasks may be run again, elsewhere, when their engine dies.
+        often a task may be run again, elsewhere, when an engine dies that had it. Quick tasks
+        travel together, and those that had not run yet are lost with their engine as well: each
+        takes one of its own retries, or has an EngineError.
         """
-        chosen = None if targets is None else select(targets, self._session.connection.engines())
+        if retries < 0:
+            raise ValueError(f"retries is {retries}, and must not be negative")
+        chosen = None if targets is None else self._select(targets)
         return Executor(self._session, lambda: self._eligible(chosen), retries)
 
     def close(self) -> None:
         """End the session. What runs on engines goes on, and futures that are not done fail."""
         self._finalizer()
+
+    def _select(self, key: Key) -> Targets:
+        groups: set[str] = set()
+        if isinstance(key, str):
+            about = self._session.about().get("engines", {})
+            groups = {engine.get("group") for engine in about.values()} - {"", None}
+        return select(key, self._session.connection.engines(), groups)
 
     def _resolve(self, targets: Targets) -> list[int]:
         if targets.spec == "all":
@@ -148,7 +162,8 @@ class Client:
         about = self._session.about().get("engines", {})
         ids: set[int] = set()
         for part in map(str.strip, targets.spec.split(",")):
-            ids.update([int(id) for id in about if about[id].get("group") == part] or _range(part))
+            members = [int(id) for id in about if about[id].get("group") == part]
+            ids.update(members or _range(part))
         return sorted(ids)
 
     def _eligible(self, targets: Targets | None) -> tuple[int, list[str]]:
@@ -163,8 +178,8 @@ class Client:
 
 
 def _range(part: str) -> range:
-    first, _, last = part.partition("-")
     try:
-        return range(int(first), int(last or first) + 1)
+        first, last = bounds(part)
+        return range(first, last + 1)
     except ValueError:
-        raise IndexError(f"{part!r} is no engine, no range of them and no group") from None
+        raise IndexError(f"no engine of the group {part!r} is left") from None

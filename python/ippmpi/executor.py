@@ -93,11 +93,14 @@ class Executor(concurrent.futures.Executor):
     ) -> Iterator[T]:
         """`map(function, *iterables)` on the engines, in order; all of it starts at once.
 
-        How many items travel together is chosen from how long they take; `chunksize` fixes it.
+        How many items travel together is chosen from how long they take; `chunksize` fixes it
+        (ValueError when it is less than 1).
         TimeoutError when a result is not there `timeout` seconds after this call. The first
         exception ends the iteration, and what has not started is cancelled. progress: a bar, with
         tqdm.
         """
+        if chunksize is not None and chunksize < 1:
+            raise ValueError(f"chunksize is {chunksize}, and must be 1 or more")
         deadline = None if timeout is None else time.monotonic() + timeout
         items = list(zip(*iterables))
         job = jobs.MapJob(function, items, chunksize)

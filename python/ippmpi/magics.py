@@ -26,7 +26,10 @@ class SteerMagics(Magics):
         """The engines that cells go to; connects when nobody has."""
         if self.client is None or self.client.closed:
             self.client = _connect()
-        return self.client[on or self.targets]
+        try:
+            return self.client[on or self.targets]
+        except (IndexError, ValueError) as error:
+            raise UsageError(str(error)) from None
 
     @magic_arguments()
     @argument("--on", help="the engines: 0-3,7 or a group's name; without it those of %%pxon")

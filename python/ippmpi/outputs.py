@@ -45,14 +45,17 @@ class Results(list[Result]):
 
     @property
     def stdout(self) -> dict[int, str]:
+        """What each engine printed, by id."""
         return {each.engine: each.stdout for each in self}
 
     @property
     def stderr(self) -> dict[int, str]:
+        """What each engine wrote to standard error, by id."""
         return {each.engine: each.stderr for each in self}
 
     @property
     def outputs(self) -> dict[int, list[Output]]:
+        """What each engine displayed, and its value, by id."""
         return {each.engine: each.outputs for each in self}
 
     def __repr__(self) -> str:

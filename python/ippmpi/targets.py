@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, Iterable, NamedTuple, Sequence, Union
+import re
+from typing import Any, Container, Iterable, NamedTuple, Sequence, Union
 
 Key = Union[int, slice, str, Iterable[int]]
+_RANGE = re.compile(r"[0-9]+(-[0-9]+)?")
 
 
 class Targets(NamedTuple):
@@ -16,15 +18,19 @@ class Targets(NamedTuple):
     one: bool
 
 
-def select(key: Key, ids: Sequence[int]) -> Targets:
+def select(key: Key, ids: Sequence[int], groups: Container[str] = ()) -> Targets:
     """`key` of `client[key]`, `ids` being the living engines in ascending order.
 
     An integer is an engine's id (negative: counted from the last one); a slice selects among the
-    living ones, `[:]` means all that live when a request arrives; a string goes to the bridge.
-    IndexError where no engine is meant, TypeError for other keys.
+    living ones, `[:]` means all that live when a request arrives; a string lists ids, ranges and
+    `groups`. IndexError where an engine or group is not there, ValueError for a string that is no
+    list of them, TypeError for other keys.
     """
     if isinstance(key, str):
-        return Targets(key.strip() or "all", key.strip().isdecimal())
+        spec = key.strip() or "all"
+        for part in map(str.strip, spec.split(",")):
+            _check(part, ids, groups)
+        return Targets(spec, spec.isdecimal())
     if isinstance(key, slice):
         if key == slice(None):
             return Targets("all", False)
@@ -34,6 +40,32 @@ def select(key: Key, ids: Sequence[int]) -> Targets:
             _listed([_id(_number(each), ids) for each in key], "no engine is named"), False
         )
     return Targets(str(_id(_number(key), ids)), True)
+
+
+def _check(part: str, ids: Sequence[int], groups: Container[str]) -> None:
+    if part == "all" or part in groups:
+        return
+    wrong = None
+    if not part:
+        wrong = "it has an empty part"
+    elif part[0] == "-":
+        wrong = "an id cannot be negative"
+    elif not _RANGE.fullmatch(part):
+        raise IndexError(f"there is no group {part!r} of engines")
+    else:
+        first, last = bounds(part)
+        if last < first:
+            wrong = "a range in it runs backwards"
+        for number in range(first, last + 1):
+            _id(number, ids)
+    if wrong:
+        raise ValueError(f"{part!r} in a list of engines: {wrong}")
+
+
+def bounds(part: str) -> tuple[int, int]:
+    """The first and the last id of "3" or "0-3"; ValueError for what is neither."""
+    first, _, last = part.partition("-")
+    return int(first), int(last or first)
 
 
 def _number(key: Any) -> int:

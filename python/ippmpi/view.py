@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
-from typing import TYPE_CHECKING, Any, Callable, Iterable, TypeVar
+import tokenize
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence, TypeVar
 
 from . import operations
 from .errors import RemoteError
@@ -103,20 +105,29 @@ class View:
         operation = operations.execute(self._targets, code, collector)
         return self._start(operation, collector)
 
-    def run(self, file: str | os.PathLike[str], *, echo: bool | None = None) -> Any:
-        """Run a file of this computer's as source code: see `execute`."""
-        return self.execute(_source(file), echo=echo)
+    def run(self, file: str | os.PathLike[str], *args: str, echo: bool | None = None) -> Any:
+        """Run a file of this computer's, `args` being its sys.argv[1:]; what it put out, as of
+        `execute`."""
+        return self.execute(_script(file, args), echo=echo)
 
-    def run_async(self, file: str | os.PathLike[str], *, echo: bool | None = None) -> Future[Any]:
+    def run_async(
+        self, file: str | os.PathLike[str], *args: str, echo: bool | None = None
+    ) -> Future[Any]:
         """`run`, as a future."""
-        return self.execute_async(_source(file), echo=echo)
+        return self.execute_async(_script(file, args), echo=echo)
 
     def map(
-        self, function: Callable[..., T], *iterables: Iterable[Any], progress: bool | None = None
+        self,
+        function: Callable[..., T],
+        *iterables: Iterable[Any],
+        progress: bool | None = None,
+        retries: int = 0,
     ) -> list[T]:
-        """`list(map(function, *iterables))`, each item on whichever of these engines is free."""
+        """`list(map(function, *iterables))`, each item on whichever of these engines is free.
+
+        retries: see `Client.executor`."""
         shown = self._progress if progress is None else progress
-        with self._client.executor(self.targets) as executor:
+        with self._client.executor(self.targets, retries=retries) as executor:
             return list(executor.map(function, *iterables, progress=shown))
 
     def interrupt(self) -> None:
@@ -252,8 +263,9 @@ def progress_bar(iterable: Iterable[Any] | None, total: int, unit: str) -> Any:
     return tqdm(iterable, total=total, unit=unit)
 
 
-def _source(file: str | os.PathLike[str]) -> str:
-    import tokenize
-
+def _script(file: str | os.PathLike[str], args: Sequence[str]) -> str:
+    """The code that runs a file of this computer's."""
     with tokenize.open(file) as opened:
-        return opened.read()
+        request = json.dumps([os.fspath(file), opened.read(), list(args)])
+    module = "__import__('ippmpi.engine.terminal', fromlist=['script'])"
+    return f"{module}.script({request!r})"

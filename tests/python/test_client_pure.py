@@ -31,18 +31,34 @@ IDS = [0, 1, 2, 4, 7]
         ((4,), "4", False),
         (range(3), "0-2", False),
         ("ocean", "ocean", False),
-        (" 0-3,ocean ", "0-3,ocean", False),
+        (" 0-2,ocean ", "0-2,ocean", False),
+        ("all", "all", False),
+        ("2d", "2d", False),
         ("4", "4", True),
         ("", "all", False),
     ],
 )
 def test_what_brackets_mean(key, spec, one):
-    assert select(key, IDS) == (spec, one)
+    assert select(key, IDS, {"ocean", "2d"}) == (spec, one)
 
 
-@pytest.mark.parametrize("key", [3, 8, -6, slice(5, 9), [], [0, 3]])
+@pytest.mark.parametrize("key", [3, 8, -6, slice(5, 9), [], [0, 3], "3", "0-3", "6-9", "0,8"])
 def test_no_such_engine(key):
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="no engine"):
+        select(key, IDS, {"ocean"})
+
+
+@pytest.mark.parametrize("key", ["lake", "0,lake", "2-", "1-2-3", "3d", "0 1", "\u0663"])
+def test_no_such_group(key):
+    with pytest.raises(IndexError, match="no group"):
+        select(key, IDS, {"ocean"})
+
+
+@pytest.mark.parametrize("key, said", [
+    ("2-0", "'2-0' .* backwards"), ("0,,1", "empty"), (",", "empty"), ("-1", "negative"),
+])
+def test_no_list_of_engines(key, said):
+    with pytest.raises(ValueError, match=said):
         select(key, IDS)
 
 

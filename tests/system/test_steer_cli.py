@@ -185,6 +185,19 @@ def test_run(cluster: Cluster) -> None:
     assert unfold(steer(cluster, "run", "-", text="print(3)\n").out) == {e: ["3"] for e in range(4)}
     assert steer(cluster, "run", path, "--json").json()[0]["stdout"] == "2\n"
     assert "none.py" in steer(cluster, "run", "none.py", code=USAGE).err
+    with open(path, "w") as file:
+        file.write("import sys\n[__file__, *sys.argv[1:]]\n")
+    run = steer(cluster, "run", "--on", "0", path, "a b", "--", "-x")
+    assert run.out == f"[{path!r}, 'a b', '-x']\n"
+    assert "NameError" in steer(cluster, "exec", "--on", "0", "__file__", code=FAILED).err
+    with open(path, "w") as file:
+        file.write("import asyncio, sys\nawait asyncio.sleep(0)\n%time 1\nsys.exit()\n")
+    steer(cluster, "run", path)
+    with open(path, "w") as file:
+        file.write("def broken():\n    return 1 / 0  # here\n\n\nbroken()\n")
+    said = steer(cluster, "run", "--on", "0", path, code=FAILED).err
+    assert f"{path}:5" in said and f"{path}:2" in said and "# here" in said, said
+    assert "terminal" not in said and "__import__" not in said, said
     with open(path, "wb") as file:
         file.write(b"\0\0")
     assert "not text" in steer(cluster, "run", path, code=USAGE).err
@@ -209,7 +222,8 @@ def test_apply_in_the_namespace(cluster: Cluster) -> None:
     }
     assert "no_such" in steer(cluster, "apply", "no_such", code=FAILED).err
     assert "cannot be called" in steer(cluster, "apply", "3", code=FAILED).err
-    assert "division by zero" in steer(cluster, "apply", "lambda: 1/0", code=FAILED).err
+    said = steer(cluster, "apply", "lambda: 1/0", code=FAILED).err
+    assert "division by zero" in said and "terminal" not in said and "__import__" not in said, said
     told = steer(cluster, "apply", "--json", "--on", "0", "object", code=OK).json()
     assert told[0]["text"].startswith("<object") and "value" not in told[0]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ipyparallel import interactive
 
-from cluster import Cluster
+from cluster import Cluster, under_engines
 from conftest import SHARED_ENGINES, Gate
 from ippmpi_client import ippmpi
 from remote import echo, mark, pass_gate
@@ -286,3 +286,47 @@ def test_progress_is_shown_by_tqdm(c: Any, executor: Any, capsys: Any) -> None:
     assert "100/100" in capsys.readouterr().err
     c[:].options(progress=True).apply(echo, 1)
     assert f"{SHARED_ENGINES}/{SHARED_ENGINES}" in capsys.readouterr().err
+
+
+# ---- bad sizes ----
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_chunks_of_nothing(executor: Any, size: int) -> None:
+    with pytest.raises(ValueError, match=f"chunksize is {size}"):
+        executor.map(echo, [1], chunksize=size)
+
+
+def test_negative_retries(c: Any) -> None:
+    with pytest.raises(ValueError, match="retries is -1"):
+        c.executor(retries=-1)
+    assert c[:].map(echo, range(5), retries=2) == list(range(5))
+
+
+# ---- quick tasks and an engine that dies ----
+
+
+@interactive
+def killer(x: int) -> int:
+    """Ends the engine with id 1 when it comes to item 500 or a later one."""
+    import os
+    import signal
+
+    from _ippmpi_engine import engine_id
+
+    if x >= 500 and engine_id == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("retries", [0, 1])
+def test_quick_tasks_of_an_engine_that_dies(retries: int) -> None:
+    with under_engines(3, check=False) as cluster, ippmpi.connect(cluster.connection_file) as c:
+        with c.executor(retries=retries) as executor:
+            futures = [executor.submit(killer, x) for x in range(5000)]
+            lost = [x for x, each in enumerate(futures)
+                    if isinstance(each.exception(60), ippmpi.EngineError)]
+            assert bool(lost) == (retries == 0)
+            assert all(each.result() == x for x, each in enumerate(futures) if x not in set(lost))
+            assert executor.submit(echo, 1).result(20) == 1

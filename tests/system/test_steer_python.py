@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import inspect
 import operator
 import os
 import re
@@ -87,7 +88,7 @@ def test_engines_that_are_not_there(c: Any, key: Any) -> None:
 def test_a_group_that_is_not_there(c: Any) -> None:
     with pytest.raises(IndexError, match="ocean"):
         c["ocean"].apply(int)
-    with pytest.raises(IndexError, match="'ocean' is no engine"):
+    with pytest.raises(IndexError, match="no group 'ocean'"):
         c["1,ocean"].scatter("a", [1])
 
 
@@ -649,3 +650,20 @@ def test_a_group_is_a_view_like_others() -> None:
             with c.executor("ocean") as executor:
                 me = interactive(lambda _: __import__("_ippmpi_engine").engine_id)
                 assert set(executor.map(me, range(200))) <= {2, 3}
+
+# ---- what is public is documented ----
+
+
+def test_public_names_have_docstrings() -> None:
+    missing = []
+    for name in ippmpi.__all__:
+        thing = getattr(ippmpi, name)
+        if not (inspect.isclass(thing) or inspect.isfunction(thing)):
+            continue
+        members = vars(thing).items() if inspect.isclass(thing) else ()
+        for label, member in [("", thing), *((f".{n}", m) for n, m in members if n[0] != "_")]:
+            if not (label == "" or callable(member) or isinstance(member, property)):
+                continue
+            if not inspect.getdoc(member):
+                missing.append(name + label)
+    assert not missing

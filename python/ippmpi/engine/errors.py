@@ -62,6 +62,16 @@ def _user_part(traceback: TracebackType | None) -> TracebackType | None:
     return users[0] if users else traceback
 
 
+def beyond(traceback: TracebackType | None, module: str) -> tuple[bool, TracebackType | None]:
+    """Whether a frame is of that module, and what follows the last such frame."""
+    found, rest = False, traceback
+    while traceback is not None:
+        if _is_in(traceback, module):
+            found, rest = True, traceback.tb_next
+        traceback = traceback.tb_next
+    return found, rest
+
+
 def _is_in(traceback: TracebackType, *packages: str) -> bool:
     """Whether a frame is of code in one of the packages."""
     module = str(traceback.tb_frame.f_globals.get("__name__", ""))

@@ -14,7 +14,7 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.error import UsageError
 from traitlets.config import Config
 
-from . import errors, interrupt, pickles
+from . import errors, interrupt, pickles, terminal
 from .messages import to_json
 from .session import EngineSession
 
@@ -80,7 +80,10 @@ class EngineShell(ZMQInteractiveShell):
 
     def _get_exc_info(self, exc_tuple: Any = None) -> Any:
         etype, value, traceback = super()._get_exc_info(exc_tuple)
+        called, users = errors.beyond(traceback, terminal.__name__)
         errors.tidy(value)
+        if called:  # what ipp-steer typed for the user, who did not
+            traceback.tb_next = users
         return etype, value, traceback
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:

@@ -7,13 +7,17 @@ A value waits here until the same request's reply fetches it with `result`.
 
 from __future__ import annotations
 
+import ast
 import builtins
+import inspect
 import json
+import linecache
 import pkgutil
 import re
 import sys
 from typing import Any, Callable
 
+from . import shell
 from .errors import error_content
 
 _value: Any = None
@@ -95,6 +99,52 @@ def call(request: str) -> None:
     name, words = json.loads(request)
     _value = None
     _value = find(name)(*map(_argument, words))
+
+
+def script(request: str) -> Any:
+    """[path, source, [argument, ...]]: runs a file of the client's in `__main__`.
+
+    Returns the value of a last expression, as a cell has one. The file's name stands in `__file__`,
+    `sys.argv` and tracebacks; `sys.exit()` without a complaint ends it in order.
+    """
+    path, source, arguments = json.loads(request)
+    namespace = vars(sys.modules["__main__"])
+    linecache.cache[path] = (len(source), None, source.splitlines(True), path)
+    before = {key: namespace[key] for key in ("__file__",) if key in namespace}
+    argv, sys.argv = sys.argv, [path, *arguments]
+    namespace["__file__"] = path
+    try:
+        return _run_script(path, source, namespace)
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            raise
+    finally:
+        sys.argv = argv
+        namespace.pop("__file__", None)
+        namespace.update(before)
+
+
+def _run_script(path: str, source: str, namespace: dict[str, Any]) -> Any:
+    try:
+        tree = ast.parse(source, path)
+    except SyntaxError:  # or IPython's, with magics
+        tree = ast.parse(shell.get().transform_cell(source), path)
+    last = tree.body[-1] if tree.body else None
+    if not isinstance(last, ast.Expr) or source.rstrip().endswith(";"):
+        return _evaluate(tree, path, "exec", namespace)
+    tree.body.pop()
+    _evaluate(tree, path, "exec", namespace)
+    return _evaluate(ast.Expression(last.value), path, "eval", namespace)
+
+
+def _evaluate(tree: Any, path: str, mode: str, namespace: dict[str, Any]) -> Any:
+    code = compile(tree, path, mode, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    value = eval(code, namespace)
+    if not code.co_flags & inspect.CO_COROUTINE:
+        return value
+    from .ipython import run_coroutine
+
+    return run_coroutine(value)
 
 
 def each(request: str) -> None:

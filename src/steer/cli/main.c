@@ -28,7 +28,7 @@ static const struct cli_verb verbs[] = {
     { "top", verb_top, CLI_JSON | CLI_ON, 0, 0, "[--on ENGINES]",
       "engines and queues, live; q leaves" },
     { "exec", verb_exec, CLI_JSON | CLI_ON, 1, 1, "[--on ENGINES] CODE", "run Python code" },
-    { "run", verb_run, CLI_JSON | CLI_ON, 1, 1, "[--on ENGINES] FILE",
+    { "run", verb_run, CLI_JSON | CLI_ON, 1, ANY, "[--on ENGINES] FILE [ARG...]",
       "run a file of this machine (-: standard input)" },
     { "apply", verb_apply, CLI_JSON | CLI_ON, 1, ANY, "[--on ENGINES] FUNCTION [ARG...]",
       "call a function: NAME, MODULE:NAME or an expression" },

@@ -15,9 +15,21 @@ int verb_exec(struct cli *cli)
 int verb_run(struct cli *cli)
 {
     ipp_err_t err;
-    char *code = cli_read_file(cli->argv[0], &err);
-    if (!code)
+    const char *path = strcmp(cli->argv[0], "-") == 0 ? "<stdin>" : cli->argv[0];
+    char *source = cli_read_file(cli->argv[0], &err);
+    if (!source)
         return cli_complain(cli, CLI_USAGE, "%s", err.text);
+    json_t *arguments = json_array(), *request = NULL;
+    bool text = true;
+    for (int i = 1; i < cli->argc; i++)
+        text &= json_array_append_new(arguments, json_string(cli->argv[i])) == 0;
+    if (text)
+        request = json_pack("[s,s,O]", path, source, arguments);
+    json_decref(arguments);
+    free(source);
+    if (!request)
+        return cli_complain(cli, CLI_USAGE, "cannot run %s: it or an argument is not UTF-8", path);
+    char *code = code_call("script", request);
     int result = code_run(cli, code, NULL);
     free(code);
     return result;
