@@ -54,6 +54,11 @@ int64_t ipp_now_ms(void); /* monotonic */
 /* Now as ISO 8601 with microseconds in UTC, "2026-01-31T12:00:00.000000Z"; returns `out`. */
 char *ipp_date(char out[IPP_DATE_LEN]);
 
+/* ---- groups of engines ---- */
+
+/* Letters, digits, '_', '-' and '.', a letter first, and not "all". */
+bool ipp_is_group(const char *name);
+
 /* ---- frames: reference-counted bytes, shared between threads and never changed once shared ----
  */
 

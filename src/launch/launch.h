@@ -25,6 +25,14 @@ struct options {
     const char *mpirun, *mpirun_args, *engine_program; /* NULL: look for them */
     const char *engine_args[16];                       /* passed on, "--ip=..." */
     size_t engine_arg_count;
+    struct group *groups;
+    size_t group_count;
+};
+
+/* Some of the engines, which clients address by a name: they come last. */
+struct group {
+    const char *name;
+    int engines;
 };
 
 /* Each returns the exit code of ipp-cluster. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * ipp-cluster: starts, stops and shows clusters of engines on this machine or in this batch job. */
+#include "config.h"
 #include "launch/launch.h"
 
 #include <argp.h>
@@ -7,10 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifndef PACKAGE_STRING
-#define PACKAGE_STRING "ippmpi" /* compiled without configure */
-#endif
 
 #define COUNT_MAX 1000000
 #define SECONDS_MAX 1000000
@@ -35,6 +32,7 @@ enum key {
     KEY_MPIRUN,
     KEY_MPIRUN_ARGS,
     KEY_ENGINE_PROGRAM,
+    KEY_GROUP,
     KEY_ENGINE, /* first of those that are handed on to ipp-engine as they are */
 };
 
@@ -63,6 +61,7 @@ static const char *const engine_options[] = { "ip",   "python",   "log-level", "
 
 static const struct argp_option start_options[] = {
     { "engines", 'n', "N", 0, "how many engines (a bridge and a balancer come in addition)", 0 },
+    { "group", KEY_GROUP, "NAME=N", 0, "have N of them be a group; may be given several times", 0 },
     { "timeout", KEY_TIMEOUT, "SECONDS", 0, "give up when they are not ready by then (60)", 0 },
     GRACE_OPTION,
     WHICH,
@@ -117,6 +116,44 @@ static void hand_on(struct options *options, const char *option, const char *val
     options->engine_args[options->engine_arg_count++] = word;
 }
 
+static void add_group(struct options *options, struct argp_state *state, char *text)
+{
+    char *equals = strchr(text, '=');
+    if (equals)
+        *equals = '\0';
+    if (!equals || !ipp_is_group(text))
+        argp_error(state,
+                   "--group %s: not NAME=N with a name of letters, digits, '_', '-' and '.' that "
+                   "begins with a letter, and is not \"all\"",
+                   text);
+    for (size_t i = 0; i < options->group_count; i++)
+        if (strcmp(options->groups[i].name, text) == 0)
+            argp_error(state, "--group %s: it is there twice", text);
+    int engines = number(state, "--group NAME=N, N", equals ? equals + 1 : "", COUNT_MAX);
+    if (engines == 0)
+        argp_error(state, "--group %s=0: a group has engines", text);
+    struct group *groups =
+        realloc(options->groups, (options->group_count + 1) * sizeof *options->groups);
+    if (!groups)
+        argp_failure(state, 1, ENOMEM, "--group %s", text);
+    options->groups = groups;
+    options->groups[options->group_count++] = (struct group){ text, engines };
+}
+
+/* Without -n there are no others than the groups'. */
+static int count_engines(struct options *options)
+{
+    long grouped = 0;
+    for (size_t i = 0; i < options->group_count; i++)
+        grouped += options->groups[i].engines;
+    if (options->group_count > 0 && options->count == 0)
+        options->count = grouped < COUNT_MAX ? (int)grouped : COUNT_MAX;
+    if (grouped <= options->count)
+        return 0;
+    fprintf(stderr, "ipp-cluster: -n %d: the groups are of %ld engines\n", options->count, grouped);
+    return -1;
+}
+
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct options *options = state->input;
@@ -141,6 +178,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_ENGINE_PROGRAM:
         options->engine_program = value;
+        return 0;
+    case KEY_GROUP:
+        add_group(options, state, value);
         return 0;
     case 'f':
         options->follow = true;
@@ -216,6 +256,8 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
     argv[0] = name;
     options.count = verb->count;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &options);
+    if (count_engines(&options) < 0)
+        return 2;
     hand_on(&options, "profile", options.profile);
     if (options.cluster_id[0])
         hand_on(&options, "cluster-id", options.cluster_id);

@@ -144,9 +144,14 @@ static void append_flavour(json_t *command)
         append_all(command, mpich);
 }
 
-static void append_engine(json_t *command, const char *engine, const struct options *options)
+static void append_engines(json_t *command, int ranks, const char *engine,
+                           const struct options *options)
 {
     static const char *const guard[] = { "/bin/sh", "-c", MPICH_GUARD, "ipp-engine", NULL };
+    char count[16];
+    snprintf(count, sizeof count, "%d", ranks);
+    append(command, "-n");
+    append(command, count);
     if (is_flavour("mpich"))
         append_all(command, guard);
     append(command, engine);
@@ -154,9 +159,19 @@ static void append_engine(json_t *command, const char *engine, const struct opti
         append(command, options->engine_args[i]);
 }
 
+static void append_groups(json_t *command, const char *engine, const struct options *options)
+{
+    for (size_t i = 0; i < options->group_count; i++) {
+        const struct group *group = &options->groups[i];
+        append(command, ":");
+        append_engines(command, group->engines, engine, options);
+        json_array_append_new(command, json_pack("s+", "--group=", group->name));
+    }
+}
+
 json_t *mpirun_command(const struct options *options, ipp_err_t *err)
 {
-    char ranks[16];
+    int others = options->count;
     json_t *command = NULL;
     char *mpirun = find_mpirun(options, err);
     char *engine = mpirun ? find_engine(options, err) : NULL;
@@ -166,10 +181,10 @@ json_t *mpirun_command(const struct options *options, ipp_err_t *err)
     append_flavour(command);
     if (options->mpirun_args && append_words(command, options->mpirun_args, err) < 0)
         goto error;
-    snprintf(ranks, sizeof ranks, "%d", options->count + SERVICE_RANKS);
-    append(command, "-n");
-    append(command, ranks);
-    append_engine(command, engine, options);
+    for (size_t i = 0; i < options->group_count; i++)
+        others -= options->groups[i].engines;
+    append_engines(command, others + SERVICE_RANKS, engine, options);
+    append_groups(command, engine, options);
     free(mpirun);
     free(engine);
     return command;

@@ -44,19 +44,10 @@ static int refuse(int rank, const char *text)
     return 2;
 }
 
-#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-/* What no list of engines can mean otherwise. */
-static bool is_group(const char *name)
-{
-    return strspn(name, LETTERS) > 0 && strcmp(name, "all") != 0 &&
-           name[strspn(name, LETTERS "0123456789_-.")] == '\0';
-}
-
 /* Ranks may name different groups, so all of them look, and the first that is wrong says so. */
 static bool groups_are_fine(int rank, int size, const char *group)
 {
-    bool fine = !group || !*group || is_group(group);
+    bool fine = !group || !*group || ipp_is_group(group);
     int wrong = fine ? size : rank, first;
     MPI_Allreduce(&wrong, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
     if (rank == first)

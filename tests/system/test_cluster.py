@@ -305,5 +305,31 @@ def test_root_is_told(terminal: Terminal) -> None:
 
 def test_help_and_version(terminal: Terminal) -> None:
     assert "First steps" in terminal.run("--help")
-    assert "ippmpi" in terminal.run("--version")
+    assert re.fullmatch(r"ipp-cluster of ippmpi \d+\.\d+\.\d+\n", terminal.run("--version"))
     assert "--engine-program" in terminal.run("start", "--help")
+
+
+# ---- groups ----
+
+
+@pytest.mark.parametrize("args, groups", [
+    (("--group", "ocean=2", "--group=ice=1"), ["ocean", "ocean", "ice"]),
+    (("-n", "3", "--group", "ocean=2"), ["", "ocean", "ocean"]),
+])
+def test_groups(terminal: Terminal, args: tuple[str, ...], groups: list[str]) -> None:
+    terminal.run("start", *args)
+    engines = json.loads(subprocess.run(
+        [os.path.join(os.path.dirname(ipp_engine()), "ipp-steer"), "engines", "--json"], env=terminal.env,
+        check=True, capture_output=True, text=True, timeout=RUN_SECONDS).stdout)
+    assert [engine["group"] for engine in engines] == groups
+    terminal.run("stop")
+
+
+@pytest.mark.parametrize("args, said", [
+    (("--group", "ocean"), "ocean: not NAME=N"), (("--group", "ocean=0"), "ocean=0: a group has engines"),
+    (("--group", "ocean=x"), "x: not a whole number"), (("--group", "all=2"), 'not "all"'),
+    (("--group", "2d=2"), "begins with a letter"), (("--group", "a=1", "--group", "a=2"), "a: it is there twice"),
+    (("-n", "1", "--group", "ocean=2"), "-n 1: the groups are of 2 engines"),
+])
+def test_groups_that_make_no_sense(terminal: Terminal, args: tuple[str, ...], said: str) -> None:
+    assert said in terminal.run("start", *args, code=2)
