@@ -119,3 +119,9 @@ int wire_curve_keypair(char public_key[WIRE_Z85_LEN + 1], char secret_key[WIRE_Z
 {
     return zmq_curve_keypair(public_key, secret_key);
 }
+
+bool wire_curve_is_pair(const char *public_key, const char *secret_key)
+{
+    char made[WIRE_Z85_LEN + 1];
+    return zmq_curve_public(made, secret_key) == 0 && strcmp(made, public_key) == 0;
+}

@@ -157,6 +157,8 @@ int wire_socket_send(void *socket, ipp_frames_t *frames);
 
 /* A fresh key pair of CURVE's. -1 with errno ENOTSUP when libzmq has no CURVE. */
 int wire_curve_keypair(char public_key[WIRE_Z85_LEN + 1], char secret_key[WIRE_Z85_LEN + 1]);
+/* Whether these two belong together. */
+bool wire_curve_is_pair(const char *public_key, const char *secret_key);
 
 /* ---- JSON in frames ---- */
 

@@ -748,7 +748,8 @@ def test_invitations(cluster: Cluster, observer: str) -> None:
     assert "invited" in steer(cluster, "events").out
     told = steer(cluster, "invite", "--revoke", "watcher", "--json").json()
     assert told == {"revoked": "watcher"}
-    assert "refuses" in steer(cluster, "status", file=observer, code=NO_CONNECTION).err
+    refused = steer(cluster, "status", file=observer, code=NO_CONNECTION)
+    assert "the invitation of watcher was revoked" in refused.err
     assert "watcher" in steer(cluster, "invite", "--revoke", "watcher", code=FAILED).err
     assert steer(cluster, "invite", "--list").out == ""
 
@@ -798,7 +799,35 @@ def test_an_invitation_expires(cluster: Cluster) -> None:
     steer(cluster, "invite", "short", "--role", "observer", "--expires", "1s", "-o", path)
     procs.wait_until(lambda: steer(cluster, "status", file=path, code=None).code == NO_CONNECTION,
                      20, "the invitation has expired")
-    steer(cluster, "invite", "--revoke", "short", code=None)
+    refused = steer(cluster, "status", file=path, code=NO_CONNECTION)
+    assert re.search(r"the invitation of short has expired \(20\S+Z\)\n$", refused.err)
+    listed = steer(cluster, "invite", "--list").out
+    assert re.search(r"^short .*Z +(in 0 s|\d+ s ago|\d+ min (\d+ s )?ago) .*expired$", listed, re.M), listed
+    steer(cluster, "invite", "short", "--role", "observer", "--expires", "2d", "-o", path)
+    assert re.search(r"^short .*Z +in (2 d|1 d 23 h)", steer(cluster, "invite", "--list").out, re.M)
+    assert steer(cluster, "status", "--json", file=path).json()["name"] == "short"
+    steer(cluster, "invite", "--revoke", "short")
+
+
+def test_keys_that_are_no_pair(cluster: Cluster) -> None:
+    with open(cluster.connection_file) as file:
+        told = json.load(file)
+    keys = told["ippmpi"]["steering"]
+    keys["public_key"] = keys["server_key"]
+    path = os.path.join(cluster.dir, "no_pair.json")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        json.dump(told, file)
+    assert f"{path}: public_key and secret_key are no pair" in steer(
+        cluster, "status", file=path, code=NO_CONNECTION).err
+
+
+def test_files_that_are_not_pushed(cluster: Cluster) -> None:
+    path = os.path.join(cluster.dir, "table.csv")
+    with open(path, "w") as file:
+        file.write("1,2\n")
+    assert f"{path} is a file, and not called .npy" in steer(cluster, "push", f"t={path}", code=USAGE).err
+    steer(cluster, "push", f't="{path}"', "--on", "0")
+    assert steer(cluster, "pull", "--on", "0", "t").out == path + "\n"
 
 
 # ---- groups, ssh ----
@@ -927,19 +956,43 @@ def test_ssh(tmp_path: Any) -> None:
     ("reduce x m", ["max", "min"]),
     ("invite ada --role o", ["observer", "operator"]),
     ("--cluster-id slurm", ["slurm-7"]),
+    ("--cluster-id = slurm", ["slurm-7"]),
+    ("--profile = d", ["default"]),
+    ("--profile x sca", ["scatter"]),
+    ("--profile = x sca", ["scatter"]),
+    ("push x = profile_", ["profile_default"]),
+    ("scatter x =", ["profile_default"]),
+    ("push --on = a", ["all"]),
 ])
 def test_completion_in_bash(tmp_path: Any, line: str, expected: list[str]) -> None:
     folder = tmp_path / "profile_default" / "security"
     folder.mkdir(parents=True)
     (folder / "ipcontroller-slurm-7-client.json").write_text("{}")
+    assert complete(line, {"IPYTHONDIR": str(tmp_path)}, str(tmp_path)) == expected
+
+
+def complete(line: str, env: dict[str, str], folder: str) -> list[str]:
+    """What a tab gives behind the last word of a line."""
     script = os.path.join(TOP, "src", "steer", "cli", "ipp-steer.bash")
     words = ["ipp-steer", *line.split()]
     code = (f". {script}; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _ipp_steer; "
             'printf "%s\\n" "${COMPREPLY[@]}"')
     path = os.path.dirname(ipp_steer()) + os.pathsep + os.environ["PATH"]
-    done = subprocess.run(["bash", "-c", code], env={"PATH": path, "IPYTHONDIR": str(tmp_path)},
+    done = subprocess.run(["bash", "-c", code], env={**env, "PATH": path}, cwd=folder,
                           capture_output=True, text=True, timeout=20)
-    assert sorted(done.stdout.split()) == expected, done.stderr
+    assert not done.stderr
+    return sorted(done.stdout.split())
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
+@pytest.mark.limit(120)
+def test_completion_asks_the_cluster() -> None:
+    with under_engines(2, args=["--group", "ocean"]) as cluster:
+        steer(cluster, "invite", "ada", "--role", "observer")
+        env, file = environment(cluster), f"--connection-file {cluster.connection_file}"
+        for line, expected in ((f"{file} exec --on o", ["ocean"]), (f"{file} invite --revoke a", ["ada"])):
+            procs.wait_until(lambda: complete(line, env, cluster.dir) == expected, 20,
+                             "an answer within a second")
 
 
 # ---- what JSON's readers have no room for ----

@@ -326,7 +326,7 @@ def test_invited_and_revoked(cluster: Cluster, steer: Steer, tmp_path: Any) -> N
             while True:
                 ann.progress(20000)
         assert caught.value.errno == errno.EACCES
-    with pytest.raises(SteerError, match="revoked, expired") as caught:
+    with pytest.raises(SteerError, match="refuses this key") as caught:
         Steer(path)
     assert caught.value.errno == errno.EACCES
 

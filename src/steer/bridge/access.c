@@ -181,6 +181,26 @@ static bool is_taken(struct access *access, const char *key)
     return guest;
 }
 
+/* Who it was is kept: so it can be said who is refused. */
+static void end_invitation(struct access *access, struct guest *guest)
+{
+    HASH_DEL(access->guests, guest);
+    HASH_ADD_STR(access->former, key, guest);
+    if (HASH_COUNT(access->former) > GUESTS_MAX)
+        forget(&access->former, access->former);
+}
+
+/* A name is free again when its invitation has expired. */
+static struct guest *holder(struct access *access, const char *name)
+{
+    struct guest *guest = find_name(access, name);
+    if (guest && has_expired(guest)) {
+        end_invitation(access, guest);
+        return NULL;
+    }
+    return guest;
+}
+
 /* What the request says, checked; NULL with a text. */
 static struct guest *read_invitation(struct bridge *b, const json_t *content, ipp_err_t *err)
 {
@@ -199,7 +219,7 @@ static struct guest *read_invitation(struct bridge *b, const json_t *content, ip
         ipp_err(err, EINVAL, "public_key: not a key of %d digits", WIRE_Z85_LEN);
     else if (expires && !json_is_null(expires) && !(expires_s > 0 && expires_s < EXPIRES_MAX_S))
         ipp_err(err, EINVAL, "expires: not a number of seconds");
-    else if (find_name(&b->access, name))
+    else if (holder(&b->access, name))
         ipp_err(err, EEXIST, "%s is invited already: revoke that invitation first", name);
     else if (is_taken(&b->access, key))
         ipp_err(err, EEXIST, "this key is known already, if only as one that has expired");
@@ -254,15 +274,6 @@ static void end_sessions(struct bridge *b, const char *key)
                           "the invitation was revoked, or has expired");
         session_end(b, s);
     }
-}
-
-/* Who it was is kept: so it can be said who is refused. */
-static void end_invitation(struct access *access, struct guest *guest)
-{
-    HASH_DEL(access->guests, guest);
-    HASH_ADD_STR(access->former, key, guest);
-    if (HASH_COUNT(access->former) > GUESTS_MAX)
-        forget(&access->former, access->former);
 }
 
 void access_revoke(struct bridge *b, const struct origin *from, const wire_msg_t *msg)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Values by name, each engine its own: push and pull. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "steer/cli/cli.h"
 #include "steer/cli/mapped.h"
@@ -16,6 +18,13 @@ static bool is_npy(const char *path)
 {
     size_t length = strlen(path);
     return length > 4 && strcmp(path + length - 4, ".npy") == 0;
+}
+
+/* A path that leads to one; a plain word is text, whatever lies about. */
+static bool is_file(const char *text)
+{
+    struct stat found;
+    return strpbrk(text, "./") && stat(text, &found) == 0 && S_ISREG(found.st_mode);
 }
 
 /* One NAME=FILE.npy or NAME=VALUE: an entry of the content, and its buffer. NULL with a text. */
@@ -37,6 +46,14 @@ static json_t *push_entry(const char *word, ipp_buffer_t *buffer, ipp_err_t *err
     } else {
         *buffer = (ipp_buffer_t){ .data = "", .size = 0 };
         told = value_parse(value, err);
+        if (json_is_string(told) && is_file(value)) {
+            json_decref(told);
+            told = NULL;
+            ipp_err(err, EINVAL,
+                    "%s is a file, and not called .npy as those that are read are; text is put in "
+                    "double quotes: '%.*s=\"...\"'",
+                    value, (int)length, word);
+        }
     }
     if (told && json_object_set_new(entry, is_npy(value) ? "array" : "json", told) == 0)
         return entry;

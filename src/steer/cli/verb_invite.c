@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "steer/cli/cli.h"
@@ -159,12 +160,38 @@ static int invite(struct cli *cli)
 
 /* ---- --list, --revoke ---- */
 
+/* "in 2 d 3 h", "5 min ago"; "" for what is no date. */
+static void print_distance(char out[40], const char *date)
+{
+    static const struct {
+        const char *name;
+        long seconds;
+    } units[] = { { "d", 86400 }, { "h", 3600 }, { "min", 60 }, { "s", 1 } };
+    struct tm utc = { 0 };
+    const char *end = strptime(date, "%Y-%m-%dT%H:%M:%S", &utc);
+    out[0] = '\0';
+    if (!end)
+        return;
+    long left = (long)(timegm(&utc) - time(NULL)), span = labs(left);
+    size_t unit = 0;
+    while (unit < 3 && span < units[unit].seconds)
+        unit++;
+    long count = span / units[unit].seconds, rest = span % units[unit].seconds;
+    char more[16] = "";
+    if (unit < 3 && rest >= units[unit + 1].seconds)
+        snprintf(more, sizeof more, " %ld %s", rest / units[unit + 1].seconds,
+                 units[unit + 1].name);
+    snprintf(out, 40, left < 0 ? "%ld %s%s ago" : "in %ld %s%s", count, units[unit].name, more);
+}
+
 static void print_invitation(const json_t *guest)
 {
-    printf("%-20s %-9s %-28s %-28s %-28s %s\n", wire_json_string(guest, "name", ""),
-           wire_json_string(guest, "role", ""), wire_json_string(guest, "invited", ""),
-           wire_json_string(guest, "expires", "never"),
-           wire_json_string(guest, "last_seen", "never"),
+    const char *expires = wire_json_string(guest, "expires", "never");
+    char distance[40];
+    print_distance(distance, expires);
+    printf("%-20s %-9s %-28s %-21s %-14s %-28s %s\n", wire_json_string(guest, "name", ""),
+           wire_json_string(guest, "role", ""), wire_json_string(guest, "invited", ""), expires,
+           distance, wire_json_string(guest, "last_seen", "never"),
            json_is_true(json_object_get(guest, "expired"))              ? "expired"
            : json_integer_value(json_object_get(guest, "attached")) > 0 ? "here"
                                                                         : "");
@@ -182,7 +209,7 @@ static int list(struct cli *cli)
         cli_print_json(cli, json_incref(guests));
     } else {
         if (json_array_size(guests) > 0)
-            printf("%-20s %-9s %-28s %-28s %-28s\n", "name", "role", "invited", "expires",
+            printf("%-20s %-9s %-28s %-36s %-28s\n", "name", "role", "invited", "expires",
                    "last seen");
         json_array_foreach(guests, index, guest)
         {

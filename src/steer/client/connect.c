@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ATTACH_MS 10000
@@ -252,6 +253,35 @@ void connect_attach_reply(ipp_steer_t *steer, const struct incoming *message)
     json_decref(content);
 }
 
+/* By this host's clock. The cluster has told the next whole second. */
+static bool has_expired(const char *date)
+{
+    struct tm utc;
+    char soon[IPP_DATE_LEN];
+    time_t when = time(NULL) + 1;
+    strftime(soon, sizeof soon, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&when, &utc));
+    return date && strcmp(date, soon) <= 0;
+}
+
+/* What the file says of itself tells most of it. */
+static void refused_key(ipp_steer_t *steer)
+{
+    const wire_connection_t *file = &steer->place.connection;
+    if (file->invited && has_expired(file->expires))
+        session_die(steer, EACCES, "%s: the invitation of %s has expired (%s)", steer->place.label,
+                    file->invited, file->expires);
+    else if (file->invited)
+        session_die(steer, EACCES,
+                    "%s: the cluster refuses this key: the invitation of %s was revoked, or is of "
+                    "another cluster",
+                    steer->place.label, file->invited);
+    else
+        session_die(steer, EACCES,
+                    "%s: the cluster refuses this key: the file is of another cluster, or of one "
+                    "that has ended",
+                    steer->place.label);
+}
+
 /* ---- driving ---- */
 
 static bool line_step(ipp_steer_t *steer)
@@ -260,9 +290,7 @@ static bool line_step(ipp_steer_t *steer)
     case LINE_NOTHING:
         return false;
     case LINE_REFUSED_KEY:
-        session_die(steer, EACCES,
-                    "%s: the cluster refuses this key: revoked, expired or of another cluster",
-                    steer->place.label);
+        refused_key(steer);
         break;
     case LINE_NOT_OURS:
         /* Or the connection broke early: one more look. */

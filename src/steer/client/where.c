@@ -194,6 +194,17 @@ static int check_protocol(const struct place *place, ipp_err_t *err)
                    protocol > WIRE_STEERING_PROTOCOL ? "the library" : "the cluster");
 }
 
+/* Its own half of the keys would be of no use, and the handshake cannot say why. */
+static int check_keys(const struct place *place, ipp_err_t *err)
+{
+    const struct wire_steering *keys = &place->connection.steering;
+    return wire_curve_is_pair(keys->public_key, keys->secret_key)
+               ? 0
+               : ipp_err(err, EBADMSG,
+                         "%s: public_key and secret_key are no pair: the file was changed",
+                         place->label);
+}
+
 /* Nobody has started that cluster, or it has ended. */
 static int not_found(const char *where, const char *profile, ipp_err_t *err)
 {
@@ -216,7 +227,7 @@ static int find_file(struct place *place, const char *where, const char *profile
         return -1;
     if (wire_connection_read(place->label, &place->connection, err) < 0)
         return errno == ENOENT ? not_found(where, profile, err) : -1;
-    if (check_protocol(place, err) < 0)
+    if (check_protocol(place, err) < 0 || check_keys(place, err) < 0)
         return -1;
     bool ipc = use_ipc(&place->connection);
     place->local = is_here(place->connection.location);
@@ -254,7 +265,7 @@ static int find_by_ssh(struct place *place, const char *where, const char *profi
     if (place->label && url.cluster_id)
         place->tunnel = open_tunnel(&url, profile, deadline_ms, &place->connection, err);
     ssh_url_clear(&url);
-    if (!place->tunnel || check_protocol(place, err) < 0)
+    if (!place->tunnel || check_protocol(place, err) < 0 || check_keys(place, err) < 0)
         return -1;
     place->curve = true;
     place->elsewhere = wire_connection_is_local(&place->connection);
