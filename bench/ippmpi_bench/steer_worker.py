@@ -88,7 +88,7 @@ def reduce_once(c: Any) -> list[float]:
 
 
 def outstanding(c: Any) -> list[float]:
-    """MB for a million tasks that wait: submitted, and of one map."""
+    """MB for a million tasks that were submitted and wait."""
     c[:].execute("import threading, time")
     before = rss_mb()
     held = []
