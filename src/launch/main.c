@@ -134,10 +134,12 @@ static void add_group(struct options *options, struct argp_state *state, char *t
         argp_error(state, "--group %s=0: a group has engines", text);
     struct group *groups =
         realloc(options->groups, (options->group_count + 1) * sizeof *options->groups);
-    if (!groups)
+    if (!groups) {
         argp_failure(state, 1, ENOMEM, "--group %s", text);
+        return;
+    }
+    groups[options->group_count++] = (struct group){ text, engines };
     options->groups = groups;
-    options->groups[options->group_count++] = (struct group){ text, engines };
 }
 
 /* Without -n there are no others than the groups'. */
