@@ -245,8 +245,10 @@ bool incoming_probe(link_t *link)
         MPI_Status status;
         MPI_Improbe(MPI_ANY_SOURCE, LINK_TAG_HEAD, link->comm, &flag, &message, &status);
         if (!flag) {
-            if (++link->misses >= link->probes)
+            if (++link->misses >= link->probes) {
+                link->unsettled = link->announced > 0;
                 link->announced = 0;
+            }
             break;
         }
         happened = true;

@@ -368,11 +368,13 @@ static void pump_all(link_t *link)
  * asked after when something came in, or now and then. */
 static bool operations_due(const link_t *link, bool came)
 {
-    return came || link->urgent_count > 0 || link->operation_count > EASY_MANY ||
+    return came || link->urgent_count > 0 || link->unsettled || link->operation_count > EASY_MANY ||
            ipp_now_ms() - link->tested_ms >= EASY_TEST_MS;
 }
 
-/* One look at MPI. Probes only when a bell or the time since the last one gives reason to, until
+/* One look at MPI. A head may be behind completions in the order in which MPI takes things up, a
+ * few for each call: what was announced and not found is looked for again when some have come.
+ * Probes only when a bell or the time since the last one gives reason to, until
  * enough of them found nothing. */
 static bool look_once(link_t *link)
 {
@@ -380,8 +382,12 @@ static bool look_once(link_t *link)
     pthread_mutex_lock(&link->mutex);
     link->driver = pthread_self();
     bool due = operations_due(link, happened);
-    if (due && operations_test(link))
+    bool tested = due && operations_test(link);
+    if (tested && link->unsettled)
+        heed(link, -1);
+    if (tested)
         happened = true;
+    link->unsettled &= link->operation_count > 0;
     if (deliver_ready(link))
         happened = true;
     link->quiet_passes = happened ? 0 : link->quiet_passes + due;

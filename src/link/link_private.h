@@ -115,6 +115,7 @@ struct link {
     int probes;         /* so many in vain prove that nothing is there */
     int misses;         /* driver: probes in vain since the last bell or message */
     int64_t announced;  /* driver: heads that bells told of and no probe has found yet */
+    bool unsettled;     /* driver: probes were in vain while MPI had other things to tell first */
     int64_t tested_ms;  /* when MPI was last asked about the operations */
     int64_t looked_ms;  /* driver: when there was reason to probe */
     bool watched_ready; /* driver: a descriptor of link_watch was readable when last waited for */
