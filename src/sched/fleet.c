@@ -29,7 +29,11 @@ void fleet_free(struct fleet *fleet)
 
 int fleet_reserve(struct fleet *fleet, size_t tasks)
 {
-    size_t highest = tasks < (size_t)fleet->limit ? tasks : (size_t)fleet->limit;
+    return fleet_reserve_load(fleet, tasks < (size_t)fleet->limit ? tasks : (size_t)fleet->limit);
+}
+
+int fleet_reserve_load(struct fleet *fleet, size_t highest)
+{
     if (highest < (size_t)fleet->level_count)
         return 0;
     if (highest >= INT_MAX / 2) {
@@ -102,13 +106,36 @@ static void level_exit(struct fleet *fleet, struct engine *engine)
 void fleet_shift(struct fleet *fleet, struct engine *engine, int by)
 {
     int from = engine->load, to = from + by;
-    assert(to >= 0 && to <= fleet->limit && to < fleet->level_count);
+    assert(to >= 0 && to < fleet->level_count);
+    if (engine->paused) {
+        engine->load = to;
+        return;
+    }
     if (!fleet->levels[to].first && by > 0)
         level_link(fleet, to, from, fleet->levels[from].above);
     else if (!fleet->levels[to].first)
         level_link(fleet, to, fleet->levels[from].below, from);
     level_exit(fleet, engine);
     engine->load = to;
+    level_enter(fleet, engine);
+}
+
+void fleet_pause(struct fleet *fleet, struct engine *engine, bool pause)
+{
+    if (engine->paused == pause)
+        return;
+    engine->paused = pause;
+    if (pause) {
+        level_exit(fleet, engine);
+        return;
+    }
+    int below = -1, above = fleet->lowest;
+    while (above >= 0 && above < engine->load) {
+        below = above;
+        above = fleet->levels[above].above;
+    }
+    if (above != engine->load)
+        level_link(fleet, engine->load, below, above);
     level_enter(fleet, engine);
 }
 
@@ -156,7 +183,8 @@ struct engine *fleet_add(struct fleet *fleet, int id)
 
 void fleet_remove(struct fleet *fleet, struct engine *engine)
 {
-    level_exit(fleet, engine);
+    if (!engine->paused)
+        level_exit(fleet, engine);
     offers_forget(&engine->offers);
     fleet->at[engine->id] = NULL;
     fleet->count--;

@@ -18,7 +18,7 @@ static struct engine *least_of_targets(const struct fleet *fleet, const struct l
     struct engine *best = NULL;
     for (int i = 0; i < lane->target_count; i++) {
         struct engine *engine = fleet_engine(fleet, lane->targets[i]);
-        if (!engine || engine->load >= fleet->limit || lane_has_failed(lane, engine->id))
+        if (!engine || !fleet_takes(fleet, engine) || lane_has_failed(lane, engine->id))
             continue;
         if (!best || better(engine, best))
             best = engine;

@@ -88,7 +88,7 @@ static void drop_queued(sched_t *sched, struct task *task, enum sched_drop why)
 /* Gives a free engine the oldest task that it may run; false when it is full or there is none. */
 static bool serve(sched_t *sched, struct engine *engine)
 {
-    if (sched->queued == 0 || engine->load >= sched->fleet.limit)
+    if (sched->queued == 0 || !fleet_takes(&sched->fleet, engine))
         return false;
     struct task *task = lanes_next(&sched->lanes, engine);
     if (!task)
@@ -114,6 +114,11 @@ static void serve_all(sched_t *sched)
 
 /* ---- create, destroy ---- */
 
+static int limit_of(int prefetch)
+{
+    return prefetch ? prefetch : INT_MAX;
+}
+
 sched_t *sched_create(const struct sched_options *options, const struct sched_callbacks *callbacks,
                       void *arg)
 {
@@ -129,7 +134,7 @@ sched_t *sched_create(const struct sched_options *options, const struct sched_ca
     sched->policy = options->policy ? options->policy : &sched_leastload;
     sched->capacity = options->capacity ? options->capacity : SIZE_MAX;
     if (hash_table_init(&sched->tasks) < 0 || lanes_init(&sched->lanes) < 0 ||
-        fleet_init(&sched->fleet, options->prefetch ? options->prefetch : INT_MAX) < 0) {
+        fleet_init(&sched->fleet, limit_of(options->prefetch)) < 0) {
         sched_destroy(sched);
         errno = ENOMEM;
         return NULL;
@@ -185,6 +190,7 @@ static void put_back(sched_t *sched, struct task_list *lost)
         if (task->retries == 0)
             continue;
         task->retries--;
+        task->blocked = false;
         task_list_remove(lost, task);
         enqueue(sched, task);
     }
@@ -224,6 +230,37 @@ int sched_engine_leave(sched_t *sched, int id)
         drop(sched, task, SCHED_DROP_ENGINE_LOST, id);
     }
     drop_unreachable(sched);
+    serve_all(sched);
+    return 0;
+}
+
+int sched_engine_pause(sched_t *sched, int id, bool pause)
+{
+    assert(!sched->calling);
+    struct engine *engine = fleet_engine(&sched->fleet, id);
+    if (!engine) {
+        errno = ENOENT;
+        return -1;
+    }
+    fleet_pause(&sched->fleet, engine, pause);
+    while (serve(sched, engine))
+        ;
+    return 0;
+}
+
+int sched_set_prefetch(sched_t *sched, int prefetch)
+{
+    assert(!sched->calling);
+    if (prefetch < 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    int before = sched->fleet.limit;
+    sched->fleet.limit = limit_of(prefetch);
+    if (fleet_reserve(&sched->fleet, sched->tasks.count) < 0) {
+        sched->fleet.limit = before;
+        return -1;
+    }
     serve_all(sched);
     return 0;
 }
@@ -326,7 +363,9 @@ int sched_done(sched_t *sched, uint64_t id, int engine_id, bool ok)
     }
     struct engine *engine = fleet_engine(&sched->fleet, engine_id);
     task_list_remove(&engine->tasks, task);
-    fleet_shift(&sched->fleet, engine, -1);
+    if (!task->blocked)
+        fleet_shift(&sched->fleet, engine, -1);
+    task->blocked = false;
     if (!ok && task->retries > 0) {
         retry(sched, task, engine);
         return SCHED_RETRY;
@@ -334,6 +373,25 @@ int sched_done(sched_t *sched, uint64_t id, int engine_id, bool ok)
     forget(sched, task);
     serve(sched, engine);
     return SCHED_FINISHED;
+}
+
+int sched_task_blocked(sched_t *sched, uint64_t id, bool blocked)
+{
+    assert(!sched->calling);
+    struct task *task = task_find(sched, id);
+    if (!task || task->engine == TASK_QUEUED) {
+        errno = ENOENT;
+        return -1;
+    }
+    struct engine *engine = fleet_engine(&sched->fleet, task->engine);
+    if (!blocked && fleet_reserve_load(&sched->fleet, (size_t)engine->load + 1) < 0)
+        return -1;
+    if (task->blocked != blocked)
+        fleet_shift(&sched->fleet, engine, blocked ? -1 : 1);
+    task->blocked = blocked;
+    while (serve(sched, engine))
+        ;
+    return 0;
 }
 
 int sched_abort(sched_t *sched, uint64_t id)

@@ -64,6 +64,13 @@ int sched_engine_join(sched_t *sched, int engine);
  * caller has to abort them. -1: ENOENT it has not joined. */
 int sched_engine_leave(sched_t *sched, int engine);
 
+/* A paused engine keeps what it holds and gets no more; it counts as one that tasks may wait for.
+ * -1: ENOENT it has not joined. */
+int sched_engine_pause(sched_t *sched, int engine, bool pause);
+/* As in sched_options, from now on; engines that hold more keep it. -1, and nothing has changed:
+ * EINVAL, ENOMEM. */
+int sched_set_prefetch(sched_t *sched, int prefetch);
+
 /* Takes a task in and assigns it at once when an engine is free. -1, and nothing has changed and no
  * callback ran: EEXIST its id is alive; EINVAL negative retries or timeout; EHOSTUNREACH it has
  * targets and none is alive; ENOBUFS it would have to wait and the queue is full; ENOMEM. A task
@@ -77,6 +84,10 @@ int sched_submit(sched_t *sched, const struct sched_task *task, int64_t now_ms);
  * ENOENT it does not run there. */
 enum sched_done { SCHED_FINISHED = 0, SCHED_RETRY = 1 };
 int sched_done(sched_t *sched, uint64_t task, int engine, bool ok);
+
+/* A task that runs waits for others: from now on its engine holds one less, and gets one more; or
+ * not any more. -1, and nothing has changed: ENOENT it does not run, ENOMEM. */
+int sched_task_blocked(sched_t *sched, uint64_t task, bool blocked);
 
 /* Queued: dropped (SCHED_DROP_ABORTED), returns -1 with errno 0. Assigned: nothing changes, returns
  * the engine that has it. Unknown: -1 with errno ENOENT. */

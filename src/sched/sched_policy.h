@@ -33,6 +33,7 @@ struct offers {
 
 struct engine {
     int id;
+    bool paused;                /* takes no tasks, and is on no level */
     int load;                   /* tasks it holds */
     uint64_t since;             /* of that load; less is longer ago */
     struct engine *next, *prev; /* with the same load, longest first */
@@ -50,10 +51,10 @@ struct fleet {
     struct engine **at; /* by id; NULL where none has joined */
     int size;           /* of `at` */
     int count;          /* engines that have joined */
-    int limit;          /* an engine with that load takes no more */
+    int limit;          /* an engine with that load takes no more: see fleet_takes */
     struct level *levels;
     int level_count;
-    int lowest; /* load of the least loaded engine, -1 when there is no engine */
+    int lowest; /* load of the least loaded engine, -1 when all are paused */
     uint64_t moves;
 };
 
@@ -64,6 +65,14 @@ void fleet_remove(struct fleet *fleet, struct engine *engine); /* frees it */
 /* The load goes up or down by one. Up cannot fail: fleet_reserve has been asked. */
 void fleet_shift(struct fleet *fleet, struct engine *engine, int by);
 int fleet_reserve(struct fleet *fleet, size_t tasks); /* however they are spread; -1, ENOMEM */
+int fleet_reserve_load(struct fleet *fleet, size_t highest); /* beyond the limit, too */
+
+void fleet_pause(struct fleet *fleet, struct engine *engine, bool pause);
+
+static inline bool fleet_takes(const struct fleet *fleet, const struct engine *engine)
+{
+    return !engine->paused && engine->load < fleet->limit;
+}
 
 static inline struct engine *fleet_engine(const struct fleet *fleet, int id)
 {

@@ -46,6 +46,7 @@ struct task {
     int engine;               /* that holds it */
     int retries;              /* left */
     uint32_t timer;           /* its place in the heap of deadlines, while it waits */
+    bool blocked;             /* runs, and does not count for its engine's load */
 };
 
 _Static_assert(sizeof(void *) > 8 || sizeof(struct task) <= 72, "a million tasks fit 100 MB");

@@ -365,6 +365,78 @@ START_TEST(each_live_task_is_shown_once)
 }
 END_TEST
 
+/* ---- engines that take less, or more ---- */
+
+START_TEST(paused_engines_get_nothing)
+{
+    start(2, 1, 0);
+    ck_assert_int_eq(sched_engine_pause(sched, 0, true), 0);
+    ck_assert_int_eq(submit(1, 0), 0);
+    ck_assert_int_eq(submit(2, 0), 0);
+    ck_assert_int_eq(submit_to(3, 0, 0, 0), 0); /* it may wait for it */
+    expect("1>1");
+    ck_assert_int_eq(sched_engine_pause(sched, 0, false), 0);
+    expect("2>0");
+    ck_assert_int_eq(sched_engine_pause(sched, 0, true), 0);
+    ck_assert_int_eq(sched_engine_pause(sched, 0, true), 0);
+    ck_assert_int_eq(sched_done(sched, 2, 0, true), SCHED_FINISHED);
+    expect("");
+    ck_assert_int_eq(sched_engine_leave(sched, 0), 0);
+    expect("3!unreachable-1");
+    ck_assert_int_lt(sched_engine_pause(sched, 0, true), 0);
+    ck_assert_int_eq(errno, ENOENT);
+    stop();
+}
+END_TEST
+
+START_TEST(the_prefetch_may_change)
+{
+    start(2, 1, 0);
+    for (uint64_t id = 1; id <= 6; id++)
+        ck_assert_int_eq(submit(id, 0), 0);
+    expect("1>0 2>1");
+    ck_assert_int_eq(sched_set_prefetch(sched, 2), 0);
+    expect("3>0 4>1");
+    ck_assert_int_lt(sched_set_prefetch(sched, -1), 0);
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(sched_set_prefetch(sched, 1), 0);
+    ck_assert_int_eq(sched_done(sched, 1, 0, true), SCHED_FINISHED); /* it still holds one */
+    expect("");
+    ck_assert_int_eq(sched_set_prefetch(sched, 0), 0);
+    expect("5>0 6>1");
+    stop();
+}
+END_TEST
+
+START_TEST(a_task_that_waits_makes_room)
+{
+    start(1, 1, 0);
+    ck_assert_int_eq(submit(1, 1), 0);
+    ck_assert_int_eq(submit(2, 0), 0);
+    ck_assert_int_eq(submit(3, 0), 0);
+    expect("1>0");
+    ck_assert_int_eq(sched_task_blocked(sched, 1, true), 0);
+    ck_assert_int_eq(sched_task_blocked(sched, 1, true), 0);
+    expect("2>0");
+    ck_assert_int_eq(sched_engine_load(sched, 0), 1);
+    ck_assert_int_eq(sched_task_blocked(sched, 1, false), 0);
+    ck_assert_int_eq(sched_engine_load(sched, 0), 2);
+    ck_assert_int_eq(sched_done(sched, 2, 0, true), SCHED_FINISHED);
+    expect("");
+    ck_assert_int_eq(sched_task_blocked(sched, 1, true), 0);
+    expect("3>0");
+    ck_assert_int_eq(sched_done(sched, 1, 0, false), SCHED_RETRY); /* it counts again */
+    ck_assert_int_eq(sched_engine_load(sched, 0), 1);
+    ck_assert_int_eq(sched_done(sched, 3, 0, true), SCHED_FINISHED);
+    expect("1>0");
+    ck_assert_int_eq(sched_done(sched, 1, 0, true), SCHED_FINISHED);
+    ck_assert_int_eq(sched_engine_load(sched, 0), 0);
+    ck_assert_int_lt(sched_task_blocked(sched, 1, true), 0);
+    ck_assert_int_eq(errno, ENOENT);
+    stop();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sched");
@@ -387,6 +459,9 @@ int main(void)
     tcase_add_test(tcase, deadlines);
     tcase_add_test(tcase, put_back_keeps_its_deadline);
     tcase_add_test(tcase, each_live_task_is_shown_once);
+    tcase_add_test(tcase, paused_engines_get_nothing);
+    tcase_add_test(tcase, the_prefetch_may_change);
+    tcase_add_test(tcase, a_task_that_waits_makes_room);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);
 }
