@@ -1,7 +1,9 @@
 # bench/run measures us beside ipyparallel, with replay as a client that costs little, and beside
 # what raw_pair shows of ZeroMQ alone; sched_bench
 # (make bench/sched_bench) measures the scheduler alone.
-noinst_PROGRAMS = bench/replay bench/raw_pair
+noinst_PROGRAMS = bench/replay bench/raw_pair bench/c_tasks
+bench_c_tasks_SOURCES = %reldir%/c_tasks.c
+bench_c_tasks_LDADD = libippmpi.la
 bench_raw_pair_SOURCES = %reldir%/raw_pair.c
 bench_raw_pair_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
 bench_raw_pair_LDADD = $(ZMQ_LIBS)
@@ -24,6 +26,7 @@ EXTRA_DIST += \
     %reldir%/run \
     %reldir%/ippmpi_bench/__init__.py \
     %reldir%/ippmpi_bench/bulk.py \
+    %reldir%/ippmpi_bench/c_tasks.py \
     %reldir%/ippmpi_bench/calls.py \
     %reldir%/ippmpi_bench/footprint.py \
     %reldir%/ippmpi_bench/futures_worker.py \

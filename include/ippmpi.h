@@ -6,6 +6,11 @@
 #ifndef IPPMPI_H
 #define IPPMPI_H
 
+#include <mpi.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -34,7 +39,8 @@ typedef struct ipp_options {
     const char *python;    /* python3 whose environment engines use; default: as configured */
     const char *log_level; /* "error", "warning", "notice", "info" or "debug"; default "notice" */
     int idle_timeout_s;    /* end the job after so many seconds without work; 0: never */
-    int prefetch;  /* tasks an engine may hold at once, the running one included; 0: no limit */
+    int prefetch;  /* tasks an engine may hold at once, the running one included; 0: no limit, or,
+                      for  tasks of an application's, as many as suits how long they take */
     int max_tasks; /* that may wait for an engine at once; 0: 10,000,000 */
     int session_timeout_s; /* how long the session of a steering client that is gone is kept; 0: an
                               hour */
@@ -48,6 +54,109 @@ typedef struct ipp_options {
  * code: 0 after an orderly end, 1 when the cluster could not start or broke, 2 for options or a
  * number of ranks that make no sense; a line on stderr says why. */
 IPP_API int ipp_serve(int *argc, char ***argv, const ipp_options_t *options);
+
+/* ---- an application of its own ----
+ *
+ * Instead of ipp-engine's Python, the ranks from 2 on run the caller's program. Functions that
+ * return int give 0, or -1 with errno; a rank's calls come from one thread, the one that called
+ * ipp_init. */
+
+typedef struct ipp ipp_t;
+
+/* Joins the job, and waits until all ranks have: initialises MPI with MPI_THREAD_MULTIPLE where the
+ * caller has not. Collective over MPI_COMM_WORLD. `options` are borrowed until ipp_finalize; NULL:
+ * the defaults. Ranks 0 and 1 serve, and return from here only when the job ends: see
+ * ipp_is_service. -1 after a line on stderr: EINVAL options or too few ranks, ENOTSUP this MPI was
+ * initialised with less than MPI_THREAD_MULTIPLE, EIO the job cannot start. */
+IPP_API int ipp_init(ipp_t **ipp, int *argc, char ***argv, const ipp_options_t *options);
+/* True on ranks 0 and 1, when the job is over: all that is left to them is ipp_finalize. */
+IPP_API bool ipp_is_service(const ipp_t *ipp);
+/* The application's world: the ranks from 2 on, the survivors of them if one has died. It belongs
+ * to the library. MPI_COMM_NULL on services. */
+IPP_API MPI_Comm ipp_comm(const ipp_t *ipp);
+/* Leaves the job, which ends when the last rank of the application has left. Finalises MPI where
+ * ipp_init has initialised it. NULL is fine. Returns the process's exit code. */
+IPP_API int ipp_finalize(ipp_t *ipp);
+
+/* ---- tasks ----
+ *
+ * Any rank submits, ranks in ipp_task_serve run, and the balancer (rank 1) says where. Payload and
+ * result are bytes. */
+
+/* A type of task: what runs it, and the name by which clients ask for it. */
+typedef struct ipp_task_type ipp_task_type_t;
+/* A task that was submitted here; the handle is valid until ipp_task_free. */
+typedef struct ipp_task ipp_task_t;
+/* Where the function of a task puts what comes back. */
+typedef struct ipp_task_output ipp_task_output_t;
+
+/* Runs one task. `payload`: `size` bytes, aligned as malloc's, the library's, valid during the
+ * call. May submit tasks, and wait for them. Returns 0, or what the submitter finds as `code` of a
+ * task that has failed. */
+typedef int (*ipp_task_fn)(ipp_t *ipp, const void *payload, size_t size, ipp_task_output_t *output,
+                           void *arg);
+
+/* Collective over ipp_comm: all ranks register the same names in the same order, and return when
+ * all have. `fn` gets `arg`. NULL: EINVAL the name is empty, longer than 63 bytes, known already or
+ * not the same everywhere; ENOMEM; ECANCELED the job ends. */
+IPP_API ipp_task_type_t *ipp_task_register(ipp_t *ipp, const char *name, ipp_task_fn fn, void *arg);
+
+typedef struct ipp_task_options {
+    int retries; /* times the task is run again where it fails or its rank dies */
+    int engine;  /* the only one to run it, a rank of ipp_comm as it was at the start; -1: any */
+} ipp_task_options_t;
+#define IPP_TASK_OPTIONS                                                                           \
+    {                                                                                              \
+        0, -1                                                                                      \
+    }
+
+/* Copies `payload` and queues the task. Tasks travel in batches: what was submitted leaves this
+ * rank when enough of it is there, or with ipp_task_flush, _wait, _next or _serve. `options` NULL:
+ * IPP_TASK_OPTIONS. `task` NULL: nobody waits for it, its result is dropped, and ipp_task_serve
+ * tells whether it has failed. EINVAL negative retries, an engine that was never there, a NULL
+ * type; EMSGSIZE 2 GiB of payload or more; ENOMEM; ECANCELED the job ends. */
+IPP_API int ipp_task_submit(ipp_t *ipp, const ipp_task_type_t *type, const void *payload,
+                            size_t size, const ipp_task_options_t *options, ipp_task_t **task);
+IPP_API int ipp_task_flush(ipp_t *ipp);
+
+enum ipp_task_status {
+    IPP_TASK_OK,
+    IPP_TASK_FAILED,  /* its function returned `code` */
+    IPP_TASK_ABORTED, /* by ipp_task_cancel, or the job ended */
+    IPP_TASK_LOST,    /* its rank died */
+    IPP_TASK_REFUSED, /* the queue is full, or no rank is left that may run it: errno in `code` */
+};
+
+typedef struct ipp_task_result {
+    enum ipp_task_status status;
+    int code;
+    const void *data; /* aligned as malloc's; the task's, until ipp_task_free */
+    size_t size;      /* bytes */
+} ipp_task_result_t;
+
+/* Waits until the task is done: 0 with *result (may be NULL). Inside a task's function the rank
+ * runs other tasks meanwhile, which may wait too: the stack has to have room for them. Elsewhere it
+ * sleeps. timeout_ms -1: for ever. ETIMEDOUT; ECANCELED
+ * the job ends. */
+IPP_API int ipp_task_wait(ipp_t *ipp, ipp_task_t *task, int timeout_ms, ipp_task_result_t *result);
+/* The next task of this rank's that is done and was given neither by this nor by ipp_task_wait, in
+ * the order in which they ended. NULL: ENOENT none is left, ETIMEDOUT, ECANCELED. */
+IPP_API ipp_task_t *ipp_task_next(ipp_t *ipp, int timeout_ms, ipp_task_result_t *result);
+/* Takes it off the queue; one that runs goes on. It still ends, and has to be freed. */
+IPP_API int ipp_task_cancel(ipp_t *ipp, ipp_task_t *task);
+/* Forgets the task, whose result is dropped if it has none yet. NULL is fine. */
+IPP_API void ipp_task_free(ipp_t *ipp, ipp_task_t *task);
+
+/* Runs tasks. Collective over ipp_comm: returns on all ranks when all are here and no task is left
+ * anywhere. Returns how many tasks that nobody waits for have failed in the whole job meanwhile;
+ * -1: ECANCELED the job ends, EDEADLK it was called inside a task, ENOMEM. */
+IPP_API long ipp_task_serve(ipp_t *ipp);
+
+/* Copies `size` bytes to be the result, in place of what was put before. */
+IPP_API int ipp_task_put(ipp_task_output_t *output, const void *data, size_t size);
+/* Room for a result of `size` bytes, to be filled in by the caller before its function returns.
+ * NULL: ENOMEM. */
+IPP_API void *ipp_task_room(ipp_task_output_t *output, size_t size);
 
 /* Version as "MAJOR.MINOR.PATCH". */
 IPP_API const char *ipp_version(void);

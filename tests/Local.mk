@@ -1,12 +1,12 @@
 # Three floors: unit (no MPI, no sockets), mpi (a few ranks), system (whole clusters).
 if HAVE_CHECK
 unit_tests = \
-    tests/unit/test_base tests/unit/test_bridge tests/unit/test_connection tests/unit/test_placement \
+    tests/unit/test_base tests/unit/test_batch tests/unit/test_bridge tests/unit/test_connection tests/unit/test_placement \
     tests/unit/test_partials tests/unit/test_private_file tests/unit/test_sched tests/unit/test_sched_model \
     tests/unit/test_steer tests/unit/test_transfers tests/unit/test_where tests/unit/test_wire
 unit_tests += tests/unit/test_npy tests/unit/test_steer_cli
-mpi_programs = tests/mpi/test_link tests/mpi/test_death
-mpi_tests = tests/mpi/link.test tests/mpi/death.test
+mpi_programs = tests/mpi/test_link tests/mpi/test_death tests/mpi/test_tasks
+mpi_tests = tests/mpi/link.test tests/mpi/death.test tests/mpi/tasks.test
 check_PROGRAMS += $(unit_tests) $(mpi_programs)
 TESTS += $(unit_tests)
 
@@ -17,6 +17,8 @@ libunit_la_LIBADD = $(CHECK_LIBS)
 
 tests_unit_test_base_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_base_LDADD = libbase.la libunit.la
+tests_unit_test_batch_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_batch_LDADD = liblink.la libbase.la libunit.la
 tests_unit_test_connection_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_connection_LDADD = libwire.la libbase.la libunit.la $(JANSSON_LIBS)
 tests_unit_test_placement_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) $(CHECK_CFLAGS)
@@ -45,6 +47,7 @@ tests_unit_test_where_LDADD = libclient.la libwire.la libbase.la libunit.la $(JA
 tests_mpi_test_link_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_mpi_test_link_LDADD = liblink.la libbase.la $(CHECK_LIBS)
 tests_mpi_test_death_LDADD = liblink.la libbase.la
+tests_mpi_test_tasks_LDADD = libippmpi.la
 tests_unit_test_npy_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_npy_LDADD = libcli.la libwire.la libbase.la libunit.la $(JANSSON_LIBS) -lm
 tests_unit_test_steer_cli_SOURCES = \
@@ -67,7 +70,7 @@ TESTS += tests/fuzz/replay_wire.test tests/fuzz/replay_npy.test
 EXTRA_DIST += %reldir%/fuzz/corpus_npy
 EXTRA_DIST += %reldir%/fuzz/seed_wire.py %reldir%/fuzz/corpus_wire %reldir%/golden docs/protocol.md
 
-dist_check_SCRIPTS += tests/mpi/link.test tests/mpi/death.test
+dist_check_SCRIPTS += tests/mpi/link.test tests/mpi/death.test tests/mpi/tasks.test
 EXTRA_DIST += %reldir%/system %reldir%/lsan.supp %reldir%/valgrind.supp
 
 # The bigger floors, by name. Each is one run of the same test driver or of pytest.

@@ -6,7 +6,7 @@ import argparse
 import json
 import warnings
 
-from . import calls, footprint, bulk, scaling, steering  # noqa: F401  (they register, in this order)
+from . import calls, footprint, bulk, scaling, steering, c_tasks  # noqa: F401  (they register, in this order)
 from .sides import Bench
 from .table import FIGURES
 

@@ -19,6 +19,7 @@ enum link_lane { LINK_CONTROL, LINK_DATA, LINK_LANES };
  */
 enum link_kind {
     LINK_HELLO = 1, /* engine to bridge: ready. Frame: JSON, what it is and where it runs */
+    LINK_READY,     /* bridge to engines: all have said HELLO */
     LINK_REQUEST, /* to an engine: frames of the request. Data lane: run it; control lane: see to it
                      at once */
     LINK_TASK, /* bridge to balancer: a request for anyone; frame 0 is struct link_task, the request
@@ -33,7 +34,8 @@ enum link_kind {
     LINK_QUEUES, /* bridge to balancer, and back with frame 0: struct link_queued each */
     LINK_LOST,   /* bridge to all: rank `value` is dead */
     LINK_REBUILD, /* bridge to engines: build a communicator without the dead; value: how many */
-    LINK_RETIRED, /* engine to bridge and balancer: takes no more work, as it was asked to */
+    LINK_RETIRED, /* engine to bridge and balancer: takes no more work, as it was asked to, or,
+                     value 1, because it is an application's rank that leaves */
     LINK_STOP, /* any to bridge: please end the job (frame 0, if any: why); bridge to all: it ends
                   now */
     LINK_STOPPED, /* any to bridge: ready to leave MPI */
@@ -42,6 +44,16 @@ enum link_kind {
                    Without frames: forget the transfer */
     LINK_PARTIAL, /* engine to engine: a value of reduce request `request`; value: enum link_status;
                      frames: content, buffers */
+    /* C tasks, in batches: frame 0 holds struct link_record each, with bytes behind it */
+    LINK_SUBMIT,  /* engine to balancer: payloads */
+    LINK_RUN,     /* balancer to engine: payloads */
+    LINK_RESULTS, /* engine or balancer to the engine that submitted them: results */
+    LINK_ENDED,   /* engine to balancer: no bytes */
+    LINK_SERVING, /* engine to balancer: runs tasks from now on, until LINK_QUIET */
+    LINK_BLOCKED, /* engine to balancer: task `request` waits for others, which it may run
+                     meanwhile; value 0: not any more */
+    LINK_QUIET    /* balancer to engines: all of them serve, and no task is left; value: how many
+                     that nobody waits for have failed */
 };
 
 enum link_status { LINK_OK, LINK_ERROR, LINK_ABORTED };
@@ -83,6 +95,18 @@ struct link_queued {
     int32_t reserved;
 };
 
+/* One task of a batch. The bytes behind it are padded to LINK_RECORD_ALIGN. */
+struct link_record {
+    uint64_t task;    /* unique in the job: the rank that submitted it in the upper 16 bits */
+    uint32_t size;    /* bytes behind it, without the padding */
+    uint16_t type;    /* as registered */
+    uint16_t status;  /* LINK_RESULTS, LINK_ENDED: enum ipp_task_status */
+    int32_t value;    /* LINK_RESULTS: what its function returned */
+    int32_t engine;   /* LINK_SUBMIT: the only one that may run it, -1: any */
+    int32_t retries;  /* LINK_SUBMIT, LINK_RUN: left */
+    uint32_t time_ns; /* LINK_ENDED: how long it ran, at most 4.2 s */
+};
+
 struct link_envelope {
     uint16_t kind;
     uint16_t flags;   /* by kind */
@@ -106,6 +130,31 @@ struct link_handlers {
     /* Rank 0 learns of every death, others of rank 0's. Not called once link_leaving was. */
     void (*lost)(void *arg, int rank);
 };
+
+/* ---- batch.c: many tasks in one message ---- */
+
+#define LINK_RECORD_ALIGN 16
+/* A batch that is put together is worth sending from this size on. */
+#define LINK_BATCH_BYTES ((size_t)12 << 10)
+
+/* Start it as {0}. */
+typedef struct link_batch {
+    char *bytes;
+    size_t used, capacity, count;
+} link_batch_t;
+
+/* Appends a copy of `record` and of record->size bytes. -1: ENOMEM, and nothing has changed. */
+int link_batch_add(link_batch_t *batch, const struct link_record *record, const void *bytes);
+/* Empties the batch into a frame of one reference; NULL: ENOMEM, and the batch is as it was. */
+ipp_frame_t *link_batch_take(link_batch_t *batch);
+void link_batch_clear(link_batch_t *batch);
+/* The record at *at of a batch's frame, moving *at behind it; NULL at the end, or where the rest is
+ * no record. */
+struct link_record *link_batch_next(ipp_frame_t *frame, size_t *at);
+static inline void *link_record_bytes(struct link_record *record)
+{
+    return record + 1;
+}
 
 /* Collective over the whole job, after MPI_Init_thread; needs MPI_THREAD_MULTIPLE when threads
  * share the process. NULL with a text: a socket that cannot be made, or ranks of different

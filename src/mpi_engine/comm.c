@@ -101,11 +101,21 @@ static void on_shutdown(struct engine *engine, struct request *request)
     run_queue_close(engine->queue);
 }
 
+static void refuse_python(struct engine *engine, struct request *request)
+{
+    request_reply_error(engine, request, "NotImplementedError",
+                        "the ranks of this application run C tasks, and no Python");
+    request_free(request);
+}
+
 static void on_control(struct engine *engine, struct request *request)
 {
     switch (request->envelope.op) {
     case WIRE_OP_CLEAR:
-        run_queue_push(engine->queue, request, true);
+        if (engine->tasks)
+            refuse_python(engine, request);
+        else
+            run_queue_push(engine->queue, request, true);
         break;
     case WIRE_OP_ABORT: /* what it names has been taken off the queue by the LINK_ABORTs before it
                          */
@@ -193,8 +203,21 @@ static void on_request(struct engine *engine, struct link_message *msg)
              atomic_load(&engine->main_done)) {
         request_reply_error(engine, request, "EngineError", "the engine has been shut down");
         request_free(request);
-    } else
+    } else if (engine->tasks)
+        refuse_python(engine, request);
+    else
         run_queue_push(engine->queue, request, false);
+}
+
+/* The tasks of a batch that cannot be taken would be waited for for ever. */
+static void on_run(struct engine *engine, struct link_message *msg)
+{
+    struct request *batch = engine->tasks ? request_new_batch(msg) : NULL;
+    if (!batch) {
+        ipp_log(IPP_LOG_ERROR, "a batch of tasks cannot be taken");
+        abort();
+    }
+    run_queue_push(engine->queue, batch, false);
 }
 
 static void deliver(void *arg, struct link_message *msg)
@@ -204,6 +227,9 @@ static void deliver(void *arg, struct link_message *msg)
     switch (msg->envelope.kind) {
     case LINK_REQUEST:
         on_request(engine, msg);
+        break;
+    case LINK_READY:
+        atomic_store(&engine->ready, true);
         break;
     case LINK_ABORT:
         on_abort(engine, &msg->envelope);
@@ -217,6 +243,15 @@ static void deliver(void *arg, struct link_message *msg)
         break;
     case LINK_PARTIAL:
         on_partial(engine, msg);
+        break;
+    case LINK_RUN:
+        on_run(engine, msg);
+        break;
+    case LINK_RESULTS:
+        tasks_results(engine->tasks, msg->frames.at[0]);
+        break;
+    case LINK_QUIET:
+        tasks_quiet(engine->tasks, msg->envelope.value);
         break;
     case LINK_REBUILD:
         world_rebuild(engine->link, msg->envelope.value);
@@ -280,7 +315,7 @@ static int sooner(int a, int b)
     return a < 0 ? b : b < 0 ? a : a < b ? a : b;
 }
 
-void comm_step(struct comm *comm)
+void comm_step(struct comm *comm, int most_ms)
 {
     struct engine *engine = comm->engine;
     if (stop_signal_seen() && !comm->stop_asked) {
@@ -295,7 +330,7 @@ void comm_step(struct comm *comm)
         timeout = sooner(timeout, LEAVE_PATIENCE_MS);
     if (!comm->busy)
         ipp_frame_trim(KEEP_MEMORY_MS);
-    comm->busy = link_wait(engine->link, timeout < 0 ? INT32_MAX : timeout);
+    comm->busy = link_wait(engine->link, sooner(timeout, most_ms));
 }
 
 bool comm_left(const struct comm *comm)

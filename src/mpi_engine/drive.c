@@ -44,7 +44,7 @@ static void *comm_thread(void *arg)
         if (pthread_mutex_trylock(&drive->wheel) != 0)
             continue; /* the main thread drives: it has nothing to run */
         while (!comm_left(drive->comm) && !run_queue_awaited(queue) && !atomic_load(&drive->wanted))
-            comm_step(drive->comm);
+            comm_step(drive->comm, INT32_MAX);
         pthread_mutex_unlock(&drive->wheel);
         run_queue_wake(queue); /* only now: who wakes finds the wheel free */
     }
@@ -53,9 +53,9 @@ static void *comm_thread(void *arg)
     return NULL;
 }
 
-void drive_while(struct drive *drive, bool (*busy)(void))
+void drive_while(struct drive *drive, bool (*busy)(void *arg), void *arg, int64_t deadline_ms)
 {
-    if (!busy())
+    if (!busy(arg))
         return;
     if (pthread_mutex_trylock(&drive->wheel) != 0) {
         atomic_store(&drive->wanted, true);
@@ -63,8 +63,12 @@ void drive_while(struct drive *drive, bool (*busy)(void))
         pthread_mutex_lock(&drive->wheel);
         atomic_store(&drive->wanted, false);
     }
-    while (busy() && !comm_left(drive->comm))
-        comm_step(drive->comm);
+    while (busy(arg) && !comm_left(drive->comm)) {
+        int64_t left = deadline_ms < 0 ? INT32_MAX : deadline_ms - ipp_now_ms();
+        if (left <= 0)
+            break;
+        comm_step(drive->comm, left > INT32_MAX ? INT32_MAX : (int)left);
+    }
     pthread_mutex_unlock(&drive->wheel);
     take_over_in(drive, TAKE_OVER_NS);
 }
@@ -76,7 +80,7 @@ enum run_queue_event drive_to_next_request(struct drive *drive, struct request *
     if (event == QUEUE_EMPTY && pthread_mutex_trylock(&drive->wheel) == 0) {
         take_over_in(drive, 0);
         while ((event = run_queue_pop(queue, request)) == QUEUE_EMPTY)
-            comm_step(drive->comm);
+            comm_step(drive->comm, INT32_MAX);
         pthread_mutex_unlock(&drive->wheel);
     } else if (event == QUEUE_EMPTY) {
         event = run_queue_await(queue, request);

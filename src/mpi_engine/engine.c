@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The life of an engine: Python in the calling thread, everything else in the comm thread. */
+ * The life of an engine: user code in the calling thread, everything else in the comm thread. */
 #include "mpi_engine/engine.h"
 
 #include <errno.h>
@@ -14,11 +14,15 @@ void engine_hello(struct engine *engine, const struct engine_python *python)
 {
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    json_t *hello = json_pack(
-        "{s:s, s:s, s:I, s:s, s:s, s:b, s:s, s:o}", "uuid", engine->uuid, "host", host, "pid",
-        (json_int_t)getpid(), "python", python->version, "executable", python->executable,
-        "ipyparallel", python->has_ipyparallel, "group",
-        engine->options->group ? engine->options->group : "", "topology", topology_here());
+    json_t *hello = json_pack("{s:s, s:s, s:I, s:s, s:o}", "uuid", engine->uuid, "host", host,
+                              "pid", (json_int_t)getpid(), "group",
+                              engine->options->group ? engine->options->group : "", "topology",
+                              topology_here());
+    json_t *more = python ? json_pack("{s:s, s:s, s:b}", "python", python->version, "executable",
+                                      python->executable, "ipyparallel", python->has_ipyparallel)
+                          : NULL;
+    json_object_update(hello, more);
+    json_decref(more);
     struct link_envelope envelope = { .kind = LINK_HELLO, .engine = engine->id };
     ipp_frames_t frames = { 0 };
     if (ipp_frames_push(&frames, wire_json_frame_new(hello)) == 0)
@@ -76,7 +80,7 @@ static void answer_leftovers(struct engine *engine)
     }
 }
 
-static int open_engine(struct engine *engine, ipp_err_t *err)
+static int fill(struct engine *engine, ipp_err_t *err)
 {
     wire_uuid(engine->uuid);
     engine->headers = wire_headers_create(engine->uuid);
@@ -96,32 +100,50 @@ static int open_engine(struct engine *engine, ipp_err_t *err)
     return engine->drive ? 0 : -1;
 }
 
+struct engine *engine_open(link_t *link, const ipp_options_t *options, ipp_err_t *err)
+{
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (!engine) {
+        ipp_err(err, ENOMEM, "no memory for an engine");
+        return NULL;
+    }
+    engine->link = link;
+    engine->options = options;
+    engine->id = link_rank(link) - IPP_SERVICE_RANKS;
+    engine->engines = link_size(link) - IPP_SERVICE_RANKS;
+    topology_bind(link, engine->id, options->bind);
+    return fill(engine, err) < 0 ? NULL : engine; /* of no more use, and neither is the process */
+}
+
+bool engine_close(struct engine *engine)
+{
+    run_queue_close(engine->queue);
+    answer_leftovers(engine);
+    output_flush(engine->output);
+    atomic_store(&engine->main_done, true);
+    link_wake(engine->link);
+    drive_join(engine->drive);
+    output_destroy(engine->output);
+    run_queue_destroy(engine->queue);
+    partials_destroy(engine->partials);
+    transfers_destroy(engine->transfers);
+    metadata_forms_destroy(engine->metadata);
+    wire_headers_destroy(engine->headers);
+    pthread_mutex_destroy(&engine->running_mutex);
+    bool finalize = engine->finalize;
+    free(engine);
+    return finalize;
+}
+
 bool engine_run(link_t *link, const ipp_options_t *options)
 {
-    struct engine engine = { .link = link,
-                             .options = options,
-                             .id = link_rank(link) - IPP_SERVICE_RANKS,
-                             .engines = link_size(link) - IPP_SERVICE_RANKS };
     ipp_err_t err = { "" };
-    topology_bind(link, engine.id, options->bind);
-    if (open_engine(&engine, &err) < 0) {
+    struct engine *engine = engine_open(link, options, &err);
+    if (!engine) {
         ipp_log(IPP_LOG_ERROR, "%s", err.text);
         exit(1); /* the bridge sees this rank die */
     }
-    if (python_serve(&engine, &err) < 0)
-        give_up(&engine, err.text);
-    run_queue_close(engine.queue);
-    answer_leftovers(&engine);
-    output_flush(engine.output);
-    atomic_store(&engine.main_done, true);
-    link_wake(link);
-    drive_join(engine.drive);
-    output_destroy(engine.output);
-    run_queue_destroy(engine.queue);
-    partials_destroy(engine.partials);
-    transfers_destroy(engine.transfers);
-    metadata_forms_destroy(engine.metadata);
-    wire_headers_destroy(engine.headers);
-    pthread_mutex_destroy(&engine.running_mutex);
-    return engine.finalize;
+    if (python_serve(engine, &err) < 0)
+        give_up(engine, err.text);
+    return engine_close(engine);
 }

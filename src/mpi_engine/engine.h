@@ -16,11 +16,11 @@
 struct request {
     struct request *next;
     struct link_envelope envelope;
-    ipp_frames_t frames; /* header parent metadata content buffers... */
-    const struct wire_op_info *op;
-    size_t id_end;               /* of a broadcast's copy: see wire_copies_id */
-    char started[IPP_DATE_LEN];  /* "" until it runs */
-    struct reduction *reduction; /* of a reduce_request; else NULL */
+    ipp_frames_t frames;           /* header parent metadata content buffers... */
+    const struct wire_op_info *op; /* NULL: a batch of C tasks, LINK_RUN's frame */
+    size_t id_end;                 /* of a broadcast's copy: see wire_copies_id */
+    char started[IPP_DATE_LEN];    /* "" until it runs */
+    struct reduction *reduction;   /* of a reduce_request; else NULL */
 };
 
 /* An engine's part in a reduction. */
@@ -44,6 +44,7 @@ struct engine {
     struct drive *drive;
     struct run_queue *queue;
     struct output *output;
+    struct tasks *tasks; /* of an application; else NULL */
     partials_t *partials;
     transfers_t *transfers; /* for who drives */
     pthread_mutex_t running_mutex;
@@ -51,6 +52,7 @@ struct engine {
     _Atomic uint64_t struck;  /* the last one that was interrupted */
     uint64_t doomed;          /* one off the queue that is to be interrupted as soon as it runs */
     atomic_bool interrupted;  /* since the main thread last looked at its signals */
+    atomic_bool ready;        /* so are all engines */
     atomic_bool main_done, stopping, retired;
     bool hello_sent; /* main thread only */
     bool finalize;   /* set before drive_join returns */
@@ -67,12 +69,15 @@ enum run_queue_event { QUEUE_REQUEST, QUEUE_CLOSED, QUEUE_NUDGED, QUEUE_EMPTY };
 enum run_queue_event run_queue_pop(struct run_queue *queue, struct request **request);
 /* Waits for one of them. */
 enum run_queue_event run_queue_await(struct run_queue *queue, struct request **request);
+/* True when run_queue_pop would give something. */
+bool run_queue_pending(struct run_queue *queue);
 /* True when the main thread waits in run_queue_await for what is there. */
 bool run_queue_awaited(struct run_queue *queue);
 void run_queue_wake(struct run_queue *queue);
 /* Has the main thread look up, wherever it waits. */
 void run_queue_nudge(struct run_queue *queue);
-/* Takes request number `id` off the queue, any when 0; NULL when there is none. */
+/* Takes request number `id` off the queue, any when 0; NULL when there is none. Batches of tasks
+ * stay. */
 struct request *run_queue_take(struct run_queue *queue, uint64_t id);
 /* The number of the request that pop or await gave last; 0: none. */
 uint64_t run_queue_last(struct run_queue *queue);
@@ -81,6 +86,8 @@ void run_queue_close(struct run_queue *queue);
 /* ---- request.c: messages made of requests ---- */
 /* Moves the frames out of msg; NULL with errno EBADMSG when they are no request. */
 struct request *request_new(const struct engine *engine, struct link_message *msg);
+/* The same of a LINK_RUN. */
+struct request *request_new_batch(struct link_message *msg);
 void request_free(struct request *request);
 /* The one final answer; takes its references of `content` and `buffers`. Does not free the request.
  */
@@ -141,6 +148,11 @@ void engine_interrupt(struct engine *engine, uint64_t request);
 /* Whether that has happened to the request that runs. */
 bool engine_was_interrupted(struct engine *engine);
 
+/* ---- tasks.c: C tasks of an application; see app.h ---- */
+/* What LINK_RESULTS and LINK_QUIET bring; for who drives. */
+void tasks_results(struct tasks *tasks, ipp_frame_t *frame);
+void tasks_quiet(struct tasks *tasks, int failed);
+
 /* ---- drive.c: who drives the link. The main thread while it waits for a request, so that a
  * request costs no switch of threads; the comm thread while the main thread runs one for longer
  * than TAKE_OVER_NS ---- */
@@ -148,8 +160,9 @@ struct drive;
 struct drive *drive_start(struct engine *engine, ipp_err_t *err);
 /* Waits until the bridge has told this engine to leave. */
 void drive_join(struct drive *drive);
-/* Main thread: drives the link while busy() is true. */
-void drive_while(struct drive *drive, bool (*busy)(void));
+/* Main thread: drives the link while busy(arg) is true, until the engine leaves or ipp_now_ms gets
+ * to `deadline_ms` (-1: never). */
+void drive_while(struct drive *drive, bool (*busy)(void *arg), void *arg, int64_t deadline_ms);
 /* Main thread: waits for the next request as run_queue_await does, and drives the link meanwhile.
  */
 enum run_queue_event drive_to_next_request(struct drive *drive, struct request **request);
@@ -157,9 +170,9 @@ enum run_queue_event drive_to_next_request(struct drive *drive, struct request *
 /* ---- comm.c: what an engine does with messages ---- */
 struct comm *comm_create(struct engine *engine);
 void comm_destroy(struct comm *comm);
-/* Moves messages, output and the end along; sleeps until there is something to do. Only for who
- * drives. */
-void comm_step(struct comm *comm);
+/* Moves messages, output and the end along; sleeps, at most so long, until there is something to
+ * do. Only for who drives. */
+void comm_step(struct comm *comm, int most_ms);
 /* True when the bridge has told this engine to leave. */
 bool comm_left(const struct comm *comm);
 
@@ -175,14 +188,37 @@ int python_module_register(struct engine *engine);
 /* "openmpi", "mpich" or "other". */
 const char *job_mpi_flavour(void);
 
+struct job {
+    link_t *link;
+    int rank, size;
+    int mpi_is_callers;
+    bool application; /* the engines are ranks of an application, not of ipp-engine */
+    bool finalize;    /* at the end; without, somebody is dead or left behind */
+    int exit_code;
+};
+
+/* Collective: all that comes before a rank's own role. `application`: this rank, as an engine,
+ * would be one's. -1 when the job cannot start, said. */
+int job_join(struct job *job, int *argc, char ***argv, const ipp_options_t *options,
+             bool application);
+/* Ranks 0 and 1: until the job ends. */
+void job_serve(struct job *job, const ipp_options_t *options);
+/* Returns the exit code, or ends the process where others cannot leave. */
+int job_leave(struct job *job);
+
 /* ---- engine.c ---- */
+/* NULL with a text. The calling thread is the one that runs user code. */
+struct engine *engine_open(link_t *link, const ipp_options_t *options, ipp_err_t *err);
+/* Waits until the bridge says LINK_LEAVE; true to finalise MPI. */
+bool engine_close(struct engine *engine);
+
 struct engine_python {
     char version[32];
     char executable[1024];
     bool has_ipyparallel;
 };
 
-/* Tells the bridge that this engine can work. */
+/* Tells the bridge that this engine can work; `python` NULL: as a rank of an application. */
 void engine_hello(struct engine *engine, const struct engine_python *python);
 
 #endif

@@ -33,15 +33,14 @@ const char *job_mpi_flavour(void)
 #endif
 }
 
-/* One line, from one rank; then everybody leaves in order. */
+/* One line, from one rank. */
 static int refuse(int rank, const char *text)
 {
     if (rank == 0) {
         fprintf(stderr, "ipp-engine: %s\n", text);
         bridge_notify_failure(text);
     }
-    MPI_Finalize();
-    return 2;
+    return -1;
 }
 
 /* Ranks may name different groups, so all of them look, and the first that is wrong says so. */
@@ -79,32 +78,6 @@ static void finalize_in_time(int exit_code)
     alarm(0);
 }
 
-static int serve_role(link_t *link, const ipp_options_t *options)
-{
-    int rank = link_rank(link);
-    int exit_code = 0;
-    bool finalize, own_core = false;
-    stop_signals_install(link, rank < IPP_SERVICE_RANKS);
-    if (rank < IPP_SERVICE_RANKS)
-        own_core = topology_bind(link, -1, options->bind);
-    if (rank == 0)
-        finalize = bridge_run(link, options, own_core, stop_signal_seen, &exit_code);
-    else if (rank == 1)
-        finalize = balancer_run(link, options, stop_signal_seen);
-    else
-        finalize = engine_run(link, options);
-    link_leaving(link);
-    stop_signals_ignore();
-    if (!finalize) {
-        fflush(NULL);
-        _exit(exit_code); /* MPI_Finalize would wait for the dead */
-    }
-    link_destroy(link);
-    world_free();
-    finalize_in_time(exit_code);
-    return exit_code;
-}
-
 /* UCX, below MPICH, aborts the process that copies from or to a dead neighbour's memory; through
  * shared memory it does not. Who sets UCX_TLS knows better. */
 static void prefer_survival(void)
@@ -113,37 +86,111 @@ static void prefer_survival(void)
         setenv("UCX_TLS", "^cma", 0);
 }
 
-int ipp_serve(int *argc, char ***argv, const ipp_options_t *options)
+/* Thread level that MPI offers. */
+static int start_mpi(struct job *job, int *argc, char ***argv)
 {
-    int provided, rank, size;
+    int provided;
+    MPI_Initialized(&job->mpi_is_callers);
+    if (job->mpi_is_callers) {
+        MPI_Query_thread(&provided);
+        return provided;
+    }
     prefer_survival();
     MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &size);
-    ipp_log_setup(STDERR_FILENO, "ipp-engine", rank,
-                  (enum ipp_log_level)ipp_log_level_parse(options->log_level ? options->log_level
-                                                                             : "notice"));
-    if (size < IPP_MIN_RANKS) {
+    return provided;
+}
+
+/* What engines are is the job's: collectives over their communicator need all of them. */
+static bool kinds_agree(struct job *job, bool application)
+{
+    bool engine = job->rank >= IPP_SERVICE_RANKS;
+    int kinds[2] = { engine && !application, engine && application };
+    MPI_Allreduce(MPI_IN_PLACE, kinds, 2, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+    job->application = kinds[1];
+    return !(kinds[0] && kinds[1]);
+}
+
+static int check(struct job *job, int thread_level, const ipp_options_t *options, bool application)
+{
+    if (job->size < IPP_MIN_RANKS) {
         char text[200];
         snprintf(text, sizeof text,
                  "%d rank%s given, at least %d needed (bridge, balancer and one engine): mpirun -n "
                  "%d ipp-engine",
-                 size, size == 1 ? "" : "s", IPP_MIN_RANKS, IPP_MIN_RANKS);
-        return refuse(rank, text);
+                 job->size, job->size == 1 ? "" : "s", IPP_MIN_RANKS, IPP_MIN_RANKS);
+        return refuse(job->rank, text);
     }
-    if (provided < MPI_THREAD_MULTIPLE)
-        return refuse(rank, "this MPI library offers no MPI_THREAD_MULTIPLE, which engines need");
-    if (!groups_are_fine(rank, size, options->group)) {
-        MPI_Finalize();
-        return 2;
+    if (thread_level < MPI_THREAD_MULTIPLE)
+        return refuse(job->rank,
+                      job->mpi_is_callers
+                          ? "MPI was initialised with less than MPI_THREAD_MULTIPLE, which engines "
+                            "need"
+                          : "this MPI library offers no MPI_THREAD_MULTIPLE, which engines need");
+    if (!groups_are_fine(job->rank, job->size, options->group))
+        return -1;
+    if (!kinds_agree(job, application))
+        return refuse(job->rank, "engines of ipp-engine and ranks of an application cannot be "
+                                 "engines of one job");
+    return 0;
+}
+
+int job_join(struct job *job, int *argc, char ***argv, const ipp_options_t *options,
+             bool application)
+{
+    int thread_level = start_mpi(job, argc, argv);
+    MPI_Comm_rank(MPI_COMM_WORLD, &job->rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &job->size);
+    ipp_log_setup(STDERR_FILENO, "ipp-engine", job->rank,
+                  (enum ipp_log_level)ipp_log_level_parse(options->log_level ? options->log_level
+                                                                             : "notice"));
+    if (check(job, thread_level, options, application) < 0) {
+        if (!job->mpi_is_callers)
+            MPI_Finalize();
+        return -1;
     }
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    world_create(rank >= IPP_SERVICE_RANKS);
+    world_create(job->rank >= IPP_SERVICE_RANKS);
     ipp_err_t err = { "" };
-    link_t *link = link_create(&err);
-    if (!link) {
+    job->link = link_create(&err);
+    if (!job->link) {
         ipp_log(IPP_LOG_ERROR, "%s", err.text);
         MPI_Abort(MPI_COMM_WORLD, 1); /* the others may be waiting in a collective */
     }
-    return serve_role(link, options);
+    stop_signals_install(job->link, job->rank < IPP_SERVICE_RANKS);
+    return 0;
+}
+
+void job_serve(struct job *job, const ipp_options_t *options)
+{
+    bool own_core = topology_bind(job->link, -1, options->bind);
+    job->finalize =
+        job->rank == 0 ? bridge_run(job->link, options, own_core, stop_signal_seen, &job->exit_code)
+                       : balancer_run(job->link, options, job->application, stop_signal_seen);
+}
+
+int job_leave(struct job *job)
+{
+    link_leaving(job->link);
+    stop_signals_ignore();
+    if (!job->finalize) {
+        fflush(NULL);
+        _exit(job->exit_code); /* MPI_Finalize would wait for the dead */
+    }
+    link_destroy(job->link);
+    world_free();
+    if (!job->mpi_is_callers)
+        finalize_in_time(job->exit_code);
+    return job->exit_code;
+}
+
+int ipp_serve(int *argc, char ***argv, const ipp_options_t *options)
+{
+    struct job job = { 0 };
+    if (job_join(&job, argc, argv, options, false) < 0)
+        return 2;
+    if (job.rank < IPP_SERVICE_RANKS)
+        job_serve(&job, options);
+    else
+        job.finalize = engine_run(job.link, options);
+    return job_leave(&job);
 }

@@ -173,8 +173,9 @@ static ipp_frame_t *borrow(struct borrowed *borrowed, bool may_change)
     return frame;
 }
 
-bool buffers_lent(void)
+bool buffers_lent(void *unused)
 {
+    (void)unused;
     pthread_mutex_lock(&graveyard.mutex);
     bool lent = graveyard.may_change > 0;
     pthread_mutex_unlock(&graveyard.mutex);

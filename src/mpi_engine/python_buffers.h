@@ -35,7 +35,7 @@ ipp_frame_t *buffers_frame(PyObject *object, enum buffers_when when);
 int buffers_frames(ipp_frames_t *frames, PyObject *sequence, enum buffers_when when);
 
 /* True while something that can change is borrowed. Any thread, without the GIL. */
-bool buffers_lent(void);
+bool buffers_lent(void *unused);
 
 /* Releases objects whose bytes have been sent; needs the GIL. Frames are dropped by threads that
  * must never wait for the GIL, so they only leave their objects here and nudge. */

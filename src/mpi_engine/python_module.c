@@ -176,7 +176,7 @@ static PyObject *next_request(PyObject *module, PyObject *unused)
     do {
         Py_BEGIN_ALLOW_THREADS
         /* The next request may change what the last one's answer shows. */
-        drive_while(the_engine->drive, buffers_lent);
+        drive_while(the_engine->drive, buffers_lent, NULL, -1);
         event = drive_to_next_request(the_engine->drive, &request);
         Py_END_ALLOW_THREADS
         buffers_collect();

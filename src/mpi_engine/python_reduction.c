@@ -63,25 +63,25 @@ PyObject *python_reduction_send(struct request *request, const char *status, PyO
     return Py_None;
 }
 
-/* ---- waiting: of the main thread alone ---- */
+/* ---- waiting ---- */
 
-static struct {
+struct awaited {
     struct engine *engine;
     uint64_t number;
     int child;
-    int64_t until_ms;
-} awaited;
+};
 
-static bool child_lost(void)
+static bool child_lost(const struct awaited *awaited)
 {
-    return link_is_lost(awaited.engine->link, awaited.child + IPP_SERVICE_RANKS);
+    return link_is_lost(awaited->engine->link, awaited->child + IPP_SERVICE_RANKS);
 }
 
-static bool nothing_yet(void)
+static bool nothing_yet(void *arg)
 {
-    return !atomic_load(&awaited.engine->interrupted) &&
-           !partials_has(awaited.engine->partials, awaited.number, awaited.child) &&
-           !child_lost() && ipp_now_ms() < awaited.until_ms;
+    const struct awaited *awaited = arg;
+    return !atomic_load(&awaited->engine->interrupted) &&
+           !partials_has(awaited->engine->partials, awaited->number, awaited->child) &&
+           !child_lost(awaited);
 }
 
 /* Takes the frames. */
@@ -109,23 +109,20 @@ PyObject *python_reduction_await(struct engine *engine, struct request *request,
     struct reduction *reduction = part_of(request);
     if (!reduction)
         return NULL;
-    awaited.engine = engine;
-    awaited.number = request->envelope.request;
-    awaited.child = child;
+    struct awaited awaited = { engine, request->envelope.request, child };
     for (;;) {
         atomic_store(&engine->interrupted, false);
         if (PyErr_CheckSignals() < 0)
             return NULL;
         int status;
         ipp_frames_t frames;
-        bool lost = child_lost(); /* first: it may have spoken before it died */
+        bool lost = child_lost(&awaited); /* first: it may have spoken before it died */
         if (reduction_take(reduction, awaited.number, child, &status, &frames))
             return told(status, &frames);
         if (lost)
             Py_RETURN_NONE;
-        awaited.until_ms = ipp_now_ms() + LOOK_MS;
         Py_BEGIN_ALLOW_THREADS
-        drive_while(engine->drive, nothing_yet);
+        drive_while(engine->drive, nothing_yet, &awaited, ipp_now_ms() + LOOK_MS);
         Py_END_ALLOW_THREADS
     }
 }

@@ -42,6 +42,17 @@ error:
     return NULL;
 }
 
+struct request *request_new_batch(struct link_message *msg)
+{
+    struct request *request = msg->frames.count == 1 ? calloc(1, sizeof *request) : NULL;
+    if (!request)
+        return NULL;
+    request->envelope = msg->envelope;
+    request->frames = msg->frames;
+    msg->frames = (ipp_frames_t){ 0 };
+    return request;
+}
+
 void request_free(struct request *request)
 {
     if (!request)

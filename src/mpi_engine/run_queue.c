@@ -26,8 +26,10 @@ void run_queue_destroy(struct run_queue *queue)
 {
     if (!queue)
         return;
-    for (struct request *r; (r = run_queue_take(queue, 0)) != NULL;)
+    for (struct request *r; (r = queue->head) != NULL;) {
+        queue->head = r->next;
         request_free(r);
+    }
     pthread_cond_destroy(&queue->changed);
     pthread_mutex_destroy(&queue->mutex);
     free(queue);
@@ -94,6 +96,14 @@ enum run_queue_event run_queue_await(struct run_queue *queue, struct request **r
     return event;
 }
 
+bool run_queue_pending(struct run_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    bool pending = queue->head || queue->closed || queue->nudged;
+    pthread_mutex_unlock(&queue->mutex);
+    return pending;
+}
+
 bool run_queue_awaited(struct run_queue *queue)
 {
     pthread_mutex_lock(&queue->mutex);
@@ -120,7 +130,7 @@ struct request *run_queue_take(struct run_queue *queue, uint64_t id)
     struct request *previous = NULL, *request;
     pthread_mutex_lock(&queue->mutex);
     for (request = queue->head; request; previous = request, request = request->next)
-        if (id == 0 || request->envelope.request == id)
+        if (request->op && (id == 0 || request->envelope.request == id))
             break;
     if (request)
         unlink_from(queue, previous, request);

@@ -6,4 +6,5 @@ libsched_la_SOURCES = \
 
 # The loop of rank 1 around it needs the link; the library above needs nothing.
 noinst_LTLIBRARIES += libbalancer.la
-libbalancer_la_SOURCES = %reldir%/balancer.h %reldir%/balancer.c
+libbalancer_la_SOURCES = \
+    %reldir%/balancer.h %reldir%/balancer_private.h %reldir%/balancer.c %reldir%/batches.c

@@ -1,57 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * The loop of rank 1: tasks come from the bridge, go to engines as the scheduler says, and their
  * ends come back. */
-#include "sched/balancer.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <uthash.h>
-
-#include "sched/sched.h"
+#include "sched/balancer_private.h"
 
 /* Tasks that may wait here at once where nobody says how many; the bridge hears of each one more.
  */
 #define QUEUE_CAPACITY 10000000
 
-struct task {
-    UT_hash_handle hh;
-    uint64_t number;
-    int op;
-    bool repeatable; /* keep the frames: it may have to be sent again */
-    ipp_frames_t frames;
-};
-
-/* An answer goes to the bridge and word of it here, each its own way: when the engine dies, the
- * answers of the last tasks it finished may never have arrived. So many are remembered for each
- * engine. */
-#define FINISHED_KEPT 64
-
-struct finished {
-    uint64_t numbers[FINISHED_KEPT]; /* a ring; 0: none */
-    unsigned next;
-};
-
-struct balancer {
-    link_t *link;
-    struct finished *finished; /* by engine */
-    int engine_count;
-    sched_t *sched;
-    struct task *tasks; /* by number */
-    bool leave, finalize, stop_sent, stopping;
-    int64_t stop_ms; /* when the bridge said stop */
-};
-
-static struct task *find(struct balancer *b, uint64_t number)
+struct task *task_find(struct balancer *b, uint64_t number)
 {
     struct task *task;
     HASH_FIND(hh, b->tasks, &number, sizeof number, task);
     return task;
 }
 
-static void forget(struct balancer *b, struct task *task)
+void task_add(struct balancer *b, struct task *task)
+{
+    HASH_ADD(hh, b->tasks, number, sizeof task->number, task);
+}
+
+void task_forget(struct balancer *b, struct task *task)
 {
     HASH_DEL(b->tasks, task); /* NOLINT(clang-analyzer-unix.Malloc): uthash's links confuse it */
     ipp_frames_clear(&task->frames);
@@ -74,7 +47,11 @@ static void tell_dropped(struct balancer *b, uint64_t number, int why, int engin
 static void on_assign(void *arg, uint64_t number, int engine, int retries)
 {
     struct balancer *b = arg;
-    struct task *task = find(b, number);
+    struct task *task = task_find(b, number);
+    if (task->batched) {
+        batches_assign(b, task, engine, retries);
+        return;
+    }
     struct link_envelope envelope = { .kind = LINK_REQUEST,
                                       .flags = LINK_FROM_BALANCER,
                                       .engine = engine,
@@ -95,8 +72,12 @@ static void on_assign(void *arg, uint64_t number, int engine, int retries)
 static void on_drop(void *arg, uint64_t number, enum sched_drop why, int engine)
 {
     struct balancer *b = arg;
-    tell_dropped(b, number, why, engine, NULL);
-    forget(b, find(b, number));
+    struct task *task = task_find(b, number);
+    if (task->batched)
+        batches_drop(b, task, why);
+    else
+        tell_dropped(b, number, why, engine, NULL);
+    task_forget(b, task);
 }
 
 /* ---- what messages bring ---- */
@@ -130,7 +111,7 @@ static void on_task(struct balancer *b, struct link_message *msg)
     task->number = number;
     task->op = msg->envelope.op;
     task->repeatable = asked->retries > 0;
-    HASH_ADD(hh, b->tasks, number, sizeof number, task);
+    task_add(b, task);
     struct sched_task wanted = { .id = number,
                                  .targets = asked->targets,
                                  .target_count = (size_t)asked->target_count,
@@ -140,7 +121,7 @@ static void on_task(struct balancer *b, struct link_message *msg)
         bool unreachable = errno == EHOSTUNREACH;
         tell_dropped(b, number, unreachable ? SCHED_DROP_UNREACHABLE : BALANCER_REFUSED, -1,
                      refusal_text(errno));
-        forget(b, task);
+        task_forget(b, task);
     }
     ipp_frame_unref(head);
 }
@@ -149,12 +130,12 @@ static void on_done(struct balancer *b, const struct link_envelope *envelope)
 {
     bool ok = envelope->value != LINK_ERROR;
     int end = sched_done(b->sched, envelope->request, envelope->engine, ok);
-    struct task *task = end == SCHED_FINISHED ? find(b, envelope->request) : NULL;
+    struct task *task = end == SCHED_FINISHED ? task_find(b, envelope->request) : NULL;
     if (!task)
         return;
     struct finished *finished = &b->finished[envelope->engine];
     finished->numbers[finished->next++ % FINISHED_KEPT] = envelope->request;
-    forget(b, task);
+    task_forget(b, task);
 }
 
 static void on_abort(struct balancer *b, const struct link_envelope *asked)
@@ -195,8 +176,11 @@ static void on_queues(struct balancer *b, const struct link_envelope *asked)
 
 static void engine_leaves(struct balancer *b, int engine)
 {
-    if (engine >= 0)
-        sched_engine_leave(b->sched, engine);
+    if (engine < 0)
+        return;
+    b->outboxes[engine].serving = false;
+    link_batch_clear(&b->outboxes[engine].run);
+    sched_engine_leave(b->sched, engine);
 }
 
 /* The bridge has answered most of these, and ignores them. */
@@ -205,6 +189,8 @@ static void tell_unanswered(struct balancer *b, int engine)
     for (int i = 0; engine >= 0 && i < FINISHED_KEPT; i++)
         if (b->finished[engine].numbers[i] != 0)
             tell_dropped(b, b->finished[engine].numbers[i], SCHED_DROP_ENGINE_LOST, engine, NULL);
+    if (engine >= 0)
+        batches_lost(b, engine);
 }
 
 static void deliver(void *arg, struct link_message *msg)
@@ -228,6 +214,19 @@ static void deliver(void *arg, struct link_message *msg)
         engine_leaves(b, msg->envelope.value - IPP_SERVICE_RANKS);
         tell_unanswered(b, msg->envelope.value - IPP_SERVICE_RANKS);
         break;
+    case LINK_SUBMIT:
+        batches_submit(b, msg);
+        break;
+    case LINK_ENDED:
+        batches_ended(b, msg);
+        break;
+    case LINK_BLOCKED:
+        sched_task_blocked(b->sched, msg->envelope.request, msg->envelope.value != 0);
+        break;
+    case LINK_SERVING:
+        batches_serving(b, msg->envelope.engine);
+        break;
+    case LINK_READY:
     case LINK_REBUILD:
         break; /* not a member of the engines' world */
     case LINK_RETIRED:
@@ -281,6 +280,8 @@ static void serve(struct balancer *b, bool (*stop_asked)(void))
             _exit(0); /* the bridge died on the way out */
         int64_t now = ipp_now_ms(), deadline = sched_tick(b->sched, now);
         int64_t left = deadline < 0 ? INT32_MAX : deadline - now;
+        batches_adapt(b);
+        batches_flush(b);
         if (b->stopping && left > LEAVE_PATIENCE_MS)
             left = LEAVE_PATIENCE_MS;
         link_wait(b->link, left > INT32_MAX ? INT32_MAX : (int)left);
@@ -292,16 +293,30 @@ static void forget_all(struct balancer *b)
     struct task *task, *next;
     HASH_ITER(hh, b->tasks, task, next)
     {
-        forget(b, task);
+        task_forget(b, task);
     }
+    for (int i = 0; i < b->engine_count; i++) {
+        for (int k = 0; k < BATCHES_KEPT; k++)
+            ipp_frame_unref(b->finished[i].batches[k]);
+        link_batch_clear(&b->outboxes[i].run);
+        link_batch_clear(&b->outboxes[i].results);
+    }
+    free(b->finished);
+    free(b->outboxes);
+    sched_destroy(b->sched);
 }
 
-bool balancer_run(link_t *link, const ipp_options_t *options, bool (*stop_asked)(void))
+bool balancer_run(link_t *link, const ipp_options_t *options, bool application,
+                  bool (*stop_asked)(void))
 {
-    struct balancer b = { .link = link };
+    struct balancer b = { .link = link,
+                          .application = application,
+                          .adapts = application && options->prefetch == 0,
+                          .prefetch = options->prefetch ? options->prefetch : 2,
+                          .mean_ns = -1 };
     struct link_handlers handlers = { .deliver = deliver, .lost = lost };
     struct sched_callbacks callbacks = { .assign = on_assign, .drop = on_drop };
-    struct sched_options sched_options = { .prefetch = options->prefetch,
+    struct sched_options sched_options = { .prefetch = b.adapts ? b.prefetch : options->prefetch,
                                            .capacity = options->max_tasks > 0
                                                            ? (size_t)options->max_tasks
                                                            : QUEUE_CAPACITY };
@@ -309,15 +324,16 @@ bool balancer_run(link_t *link, const ipp_options_t *options, bool (*stop_asked)
     b.sched = sched_create(&sched_options, &callbacks, &b);
     b.engine_count = link_size(link) - IPP_SERVICE_RANKS;
     b.finished = calloc((size_t)b.engine_count, sizeof *b.finished);
-    if (!b.sched || !b.finished) {
+    b.outboxes = calloc((size_t)b.engine_count, sizeof *b.outboxes);
+    if (!b.sched || !b.finished || !b.outboxes) {
         ipp_log(IPP_LOG_ERROR, "the balancer cannot start: %s", strerror(errno));
         _exit(1); /* the bridge sees this rank die */
     }
-    for (int engine = 0; engine < b.engine_count; engine++)
+    for (int engine = 0; engine < b.engine_count; engine++) {
         sched_engine_join(b.sched, engine);
+        sched_engine_pause(b.sched, engine, application);
+    }
     serve(&b, stop_asked);
     forget_all(&b);
-    sched_destroy(b.sched);
-    free(b.finished);
     return b.finalize;
 }

@@ -10,7 +10,9 @@
  * text does. */
 #define BALANCER_REFUSED (-1)
 
-/* Serves until the bridge said LINK_LEAVE; true to finalise MPI. */
-bool balancer_run(link_t *link, const ipp_options_t *options, bool (*stop_asked)(void));
+/* Serves until the bridge said LINK_LEAVE; true to finalise MPI. `application`: engines run tasks
+ * only while they say so. */
+bool balancer_run(link_t *link, const ipp_options_t *options, bool application,
+                  bool (*stop_asked)(void));
 
 #endif

@@ -104,7 +104,7 @@ struct bridge {
 
     struct engine_entry *engines; /* by id */
     struct engine_entry *by_uuid;
-    int engine_count, engines_alive;
+    int engine_count, engines_arrived, engines_alive;
     bool balancer_lost, said_no_ipyparallel;
     int losses;         /* engines that died */
     int64_t rebuild_ms; /* when the others are told to do without them; 0: nothing to tell */

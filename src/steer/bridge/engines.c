@@ -55,7 +55,8 @@ void engine_arrived(struct bridge *b, int id, ipp_frame_t *about)
                 id, wire_json_string(engine->about, "executable", "?"));
         b->said_no_ipyparallel = true;
     }
-    if (++b->engines_alive == b->engine_count)
+    b->engines_alive++;
+    if (++b->engines_arrived == b->engine_count)
         life_all_arrived(b);
 }
 
@@ -133,7 +134,7 @@ void engine_gone(struct bridge *b, int id, enum engine_state state)
         b->losses++;
         b->rebuild_ms = engine->farewell_ms;
     }
-    if (b->engines_alive == 0)
+    if (b->engines_alive == 0 && b->engines_arrived == b->engine_count)
         life_last_engine_gone(b, state);
 }
 

@@ -51,6 +51,8 @@ void life_all_arrived(struct bridge *b)
     }
     b->connection_written = true;
     b->phase = PHASE_SERVING;
+    struct link_envelope ready = { .kind = LINK_READY, .engine = -1 };
+    ranks_tell_all(b, LINK_CONTROL, &ready);
     b->last_work_ms = ipp_now_ms();
     char status[700];
     snprintf(status, sizeof status, "%d engine%s ready, connection file %s", b->engine_count,

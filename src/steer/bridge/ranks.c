@@ -52,6 +52,16 @@ static void on_stop(struct bridge *b, struct link_message *msg)
     life_stop(b, msg->envelope.value, why);
 }
 
+static void on_retired(struct bridge *b, const struct link_envelope *envelope)
+{
+    if (!is_engine(b, envelope->engine))
+        return;
+    engine_gone(b, envelope->engine, ENGINE_RETIRED);
+    bool of_application = envelope->value;
+    if (of_application && b->engines_alive == 0 && b->engines_arrived == b->engine_count)
+        life_stop(b, 0, "the application has ended");
+}
+
 static void deliver(void *arg, struct link_message *msg)
 {
     struct bridge *b = arg;
@@ -73,7 +83,7 @@ static void deliver(void *arg, struct link_message *msg)
         query_answer_queues(b, msg);
         break;
     case LINK_RETIRED:
-        engine_gone(b, msg->envelope.engine, ENGINE_RETIRED);
+        on_retired(b, &msg->envelope);
         break;
     case LINK_STOP:
         on_stop(b, msg);

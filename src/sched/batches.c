@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * C tasks on rank 1: they come and go in batches, and are scheduled one by one. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sched/balancer_private.h"
+
+#define RANK_SHIFT 48
+#define DETACHED ((uint64_t)1 << 47)
+
+static int submitter_of(uint64_t number)
+{
+    return (int)(number >> RANK_SHIFT) - IPP_SERVICE_RANKS;
+}
+
+static void send_batch(struct balancer *b, int engine, enum link_kind kind, link_batch_t *batch)
+{
+    ipp_frames_t frames = { 0 };
+    if (batch->count == 0)
+        return;
+    if (ipp_frames_push(&frames, link_batch_take(batch)) < 0)
+        abort(); /* these tasks would neither run nor end */
+    struct link_envelope envelope = { .kind = (uint16_t)kind, .engine = engine };
+    link_send(b->link, engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope, &frames);
+}
+
+static void add(link_batch_t *batch, const struct link_record *record, const void *bytes)
+{
+    if (link_batch_add(batch, record, bytes) < 0)
+        abort();
+}
+
+/* ---- ends without a result ---- */
+
+static void tell(struct balancer *b, uint64_t number, enum ipp_task_status status, int code)
+{
+    int engine = submitter_of(number);
+    struct link_record record = { .task = number, .status = (uint16_t)status, .value = code };
+    if (number & DETACHED)
+        b->failed++;
+    else if (!link_is_lost(b->link, engine + IPP_SERVICE_RANKS))
+        add(&b->outboxes[engine].results, &record, NULL);
+}
+
+void batches_drop(struct balancer *b, struct task *task, enum sched_drop why)
+{
+    switch (why) {
+    case SCHED_DROP_ABORTED:
+        tell(b, task->number, IPP_TASK_ABORTED, 0);
+        break;
+    case SCHED_DROP_ENGINE_LOST:
+        tell(b, task->number, IPP_TASK_LOST, 0);
+        break;
+    default:
+        tell(b, task->number, IPP_TASK_REFUSED, EHOSTUNREACH);
+    }
+}
+
+/* ---- submitted ---- */
+
+static void submit(struct balancer *b, ipp_frame_t *batch, const struct link_record *record)
+{
+    struct task *task = calloc(1, sizeof *task);
+    if (!task || ipp_frames_push(&task->frames, ipp_frame_ref(batch)) < 0) {
+        free(task);
+        tell(b, record->task, IPP_TASK_REFUSED, ENOMEM);
+        return;
+    }
+    task->number = record->task;
+    task->repeatable = record->retries > 0;
+    task->batched = true;
+    task->record = record;
+    task_add(b, task);
+    struct sched_task wanted = { .id = record->task,
+                                 .targets = &record->engine,
+                                 .target_count = record->engine >= 0,
+                                 .retries = record->retries };
+    if (sched_submit(b->sched, &wanted, ipp_now_ms()) < 0) {
+        tell(b, record->task, IPP_TASK_REFUSED, errno);
+        task_forget(b, task);
+    }
+}
+
+void batches_submit(struct balancer *b, struct link_message *msg)
+{
+    size_t at = 0;
+    ipp_frame_t *batch = msg->frames.at[0];
+    for (struct link_record *record; (record = link_batch_next(batch, &at)) != NULL;)
+        submit(b, batch, record);
+}
+
+/* To a dead engine nothing is sent; its loss is on its way here and takes care of the task. */
+void batches_assign(struct balancer *b, struct task *task, int engine, int retries)
+{
+    struct link_record record = *task->record;
+    record.retries = retries;
+    add(&b->outboxes[engine].run, &record, task->record + 1);
+    if (!task->repeatable) {
+        ipp_frames_clear(&task->frames);
+        task->record = NULL;
+    }
+    if (b->outboxes[engine].run.used >= LINK_BATCH_BYTES)
+        send_batch(b, engine, LINK_RUN, &b->outboxes[engine].run);
+}
+
+/* ---- how many an engine holds ---- */
+
+/* Enough for that long, so that the way to rank 1 and back is not waited for; the last ones that
+ * wait are shared out evenly, as they end ("guided self-scheduling": Polychronopoulos and Kuck,
+ * IEEE Transactions on Computers C-36, 1987). */
+#define HELD_NS 500e3
+#define HELD_MOST 4096
+/* A task this long is worth more than the microseconds between it and the next. */
+#define LONG_NS 20e6
+/* The mean follows the tasks that end by this part of the way for each of them. */
+#define MEAN_WEIGHT (1 / 64.0)
+
+static void note_time(struct balancer *b, uint32_t time_ns)
+{
+    b->mean_ns = b->mean_ns < 0 ? time_ns : b->mean_ns + (time_ns - b->mean_ns) * MEAN_WEIGHT;
+}
+
+void batches_adapt(struct balancer *b)
+{
+    if (!b->adapts)
+        return;
+    double held = b->mean_ns < 0 ? 2 : b->mean_ns > LONG_NS ? 1 : 2 + HELD_NS / (b->mean_ns + 1);
+    double fair = 1 + (double)sched_queued(b->sched) / (2 * b->engine_count);
+    held = held < fair ? held : fair;
+    int prefetch = held < HELD_MOST ? (int)held : HELD_MOST;
+    /* Each step has the scheduler look at all engines. */
+    if (prefetch > b->prefetch + b->prefetch / 4 || prefetch < b->prefetch - b->prefetch / 4) {
+        if (sched_set_prefetch(b->sched, prefetch) == 0)
+            b->prefetch = prefetch;
+    }
+}
+
+/* ---- ended ---- */
+
+void batches_ended(struct balancer *b, struct link_message *msg)
+{
+    size_t at = 0;
+    ipp_frame_t *batch = msg->frames.at[0];
+    int engine = msg->envelope.engine;
+    for (struct link_record *record; (record = link_batch_next(batch, &at)) != NULL;) {
+        bool ok = record->status == IPP_TASK_OK;
+        note_time(b, record->time_ns);
+        if (sched_done(b->sched, record->task, engine, ok) != SCHED_FINISHED)
+            continue;
+        if (!ok && (record->task & DETACHED))
+            b->failed++;
+        task_forget(b, task_find(b, record->task));
+    }
+    struct finished *finished = &b->finished[engine];
+    ipp_frame_t **slot = &finished->batches[finished->next_batch++ % BATCHES_KEPT];
+    ipp_frame_unref(*slot);
+    *slot = ipp_frame_ref(batch);
+}
+
+void batches_lost(struct balancer *b, int engine)
+{
+    for (int i = 0; i < BATCHES_KEPT; i++) {
+        ipp_frame_t *batch = b->finished[engine].batches[i];
+        size_t at = 0;
+        for (struct link_record *record; batch && (record = link_batch_next(batch, &at)) != NULL;)
+            if (!(record->task & DETACHED))
+                tell(b, record->task, IPP_TASK_LOST, 0);
+    }
+}
+
+/* ---- serving ---- */
+
+void batches_serving(struct balancer *b, int engine)
+{
+    b->outboxes[engine].serving = true;
+    sched_engine_pause(b->sched, engine, false);
+}
+
+static bool is_quiet(struct balancer *b)
+{
+    int serving = 0;
+    if (!b->application || HASH_COUNT(b->tasks) > 0)
+        return false;
+    for (int i = 0; i < b->engine_count; i++) {
+        if (sched_engine_load(b->sched, i) < 0)
+            continue; /* gone */
+        if (!b->outboxes[i].serving)
+            return false;
+        serving++;
+    }
+    return serving > 0;
+}
+
+static void say_quiet(struct balancer *b)
+{
+    struct link_envelope quiet = { .kind = LINK_QUIET, .engine = -1, .value = b->failed };
+    for (int i = 0; i < b->engine_count; i++) {
+        if (!b->outboxes[i].serving)
+            continue;
+        b->outboxes[i].serving = false;
+        sched_engine_pause(b->sched, i, true);
+        link_send(b->link, i + IPP_SERVICE_RANKS, LINK_DATA, &quiet, NULL);
+    }
+    b->failed = 0;
+}
+
+void batches_flush(struct balancer *b)
+{
+    for (int i = 0; i < b->engine_count; i++) {
+        send_batch(b, i, LINK_RUN, &b->outboxes[i].run);
+        send_batch(b, i, LINK_RESULTS, &b->outboxes[i].results);
+    }
+    if (is_quiet(b))
+        say_quiet(b);
+}

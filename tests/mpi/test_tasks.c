@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * C tasks from end to end: an application of which each rank checks what it gets. Run under mpirun
+ * with 3 ranks or more; as `test_tasks die` with 5 or more and an mpirun that outlives a rank, one
+ * of which dies. Rank 0 of the application prints "tasks: all is well" at the end. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ippmpi.h"
+
+#define LARGE ((size_t)3 << 20)
+#define MANY 20000
+
+static ipp_t *ipp;
+static int rank, size;
+static long runs; /* of count(), here */
+
+#define CHECK(what)                                                                                \
+    do {                                                                                           \
+        if (!(what)) {                                                                             \
+            fprintf(stderr, "rank %d: line %d: %s (errno %d)\n", rank, __LINE__, #what, errno);    \
+            MPI_Abort(MPI_COMM_WORLD, 1);                                                          \
+        }                                                                                          \
+    } while (0)
+
+/* ---- what tasks do ---- */
+
+static ipp_task_type_t *echo_type, *count_type, *fib_type, *fail_type, *where_type, *die_type;
+
+static int echo(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output,
+                void *arg)
+{
+    CHECK(self == ipp && arg == &rank);
+    CHECK((uintptr_t)payload % 16 == 0);
+    return ipp_task_put(output, payload, bytes);
+}
+
+/* A tree: each submits two more, for which nobody waits. */
+static int count(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output,
+                 void *arg)
+{
+    int depth;
+    (void)output;
+    (void)arg;
+    CHECK(bytes == sizeof depth);
+    memcpy(&depth, payload, sizeof depth);
+    runs++;
+    int below = depth - 1;
+    for (int i = 0; depth > 0 && i < 2; i++)
+        CHECK(ipp_task_submit(self, count_type, &below, sizeof below, NULL, NULL) == 0);
+    return 0;
+}
+
+/* Waits for tasks of its own, which run meanwhile, here or elsewhere. */
+static int fib(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output, void *arg)
+{
+    int n, sum;
+    (void)bytes;
+    (void)arg;
+    memcpy(&n, payload, sizeof n);
+    sum = n;
+    if (n >= 2) {
+        ipp_task_t *tasks[2];
+        sum = 0;
+        for (int i = 0; i < 2; i++) {
+            int less = n - 1 - i;
+            CHECK(ipp_task_submit(self, fib_type, &less, sizeof less, NULL, &tasks[i]) == 0);
+        }
+        for (int i = 0; i < 2; i++) {
+            ipp_task_result_t result;
+            int part;
+            CHECK(ipp_task_wait(self, tasks[i], -1, &result) == 0);
+            CHECK(result.status == IPP_TASK_OK && result.size == sizeof part);
+            memcpy(&part, result.data, sizeof part);
+            sum += part;
+            ipp_task_free(self, tasks[i]);
+        }
+    }
+    return ipp_task_put(output, &sum, sizeof sum);
+}
+
+static int fail(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output,
+                void *arg)
+{
+    (void)self;
+    (void)payload;
+    (void)bytes;
+    (void)arg;
+    runs++;
+    CHECK(ipp_task_room(output, 8) != NULL);
+    return 7;
+}
+
+static int where(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output,
+                 void *arg)
+{
+    (void)self;
+    (void)payload;
+    (void)bytes;
+    (void)arg;
+    return ipp_task_put(output, &rank, sizeof rank);
+}
+
+static int die(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output, void *arg)
+{
+    if (rank == 1)
+        raise(SIGKILL);
+    return where(self, payload, bytes, output, arg);
+}
+
+/* ---- helpers ---- */
+
+static long over_all(long mine)
+{
+    long sum;
+    MPI_Allreduce(&mine, &sum, 1, MPI_LONG, MPI_SUM, ipp_comm(ipp));
+    return sum;
+}
+
+static ipp_task_t *submit(ipp_task_type_t *type, const void *payload, size_t bytes,
+                          const ipp_task_options_t *options)
+{
+    ipp_task_t *task = NULL;
+    CHECK(ipp_task_submit(ipp, type, payload, bytes, options, &task) == 0 && task);
+    return task;
+}
+
+static ipp_task_result_t result_of(ipp_task_t *task)
+{
+    ipp_task_result_t result;
+    CHECK(ipp_task_wait(ipp, task, 60000, &result) == 0);
+    return result;
+}
+
+/* ---- checks ---- */
+
+static void check_registering(void)
+{
+    char own[16];
+    snprintf(own, sizeof own, "own-%d", rank);
+    CHECK(size == 1 || !ipp_task_register(ipp, own, echo, NULL));
+    CHECK(!ipp_task_register(ipp, "", echo, NULL) && errno == EINVAL);
+    CHECK(!ipp_task_register(ipp, "nothing", NULL, NULL) && errno == EINVAL);
+    CHECK((echo_type = ipp_task_register(ipp, "echo", echo, &rank)) != NULL);
+    CHECK(!ipp_task_register(ipp, "echo", echo, NULL) && errno == EINVAL);
+    CHECK((count_type = ipp_task_register(ipp, "count", count, NULL)) != NULL);
+    CHECK((fib_type = ipp_task_register(ipp, "fib", fib, NULL)) != NULL);
+    CHECK((fail_type = ipp_task_register(ipp, "fail", fail, NULL)) != NULL);
+    CHECK((where_type = ipp_task_register(ipp, "where", where, NULL)) != NULL);
+    CHECK((die_type = ipp_task_register(ipp, "die", die, NULL)) != NULL);
+}
+
+static void check_bad_arguments(void)
+{
+    ipp_task_options_t options = IPP_TASK_OPTIONS;
+    CHECK(ipp_task_submit(ipp, NULL, NULL, 0, NULL, NULL) < 0 && errno == EINVAL);
+    options.retries = -1;
+    CHECK(ipp_task_submit(ipp, echo_type, NULL, 0, &options, NULL) < 0 && errno == EINVAL);
+    options = (ipp_task_options_t)IPP_TASK_OPTIONS;
+    options.engine = size;
+    CHECK(ipp_task_submit(ipp, echo_type, NULL, 0, &options, NULL) < 0 && errno == EINVAL);
+    CHECK(ipp_task_submit(ipp, echo_type, "", (size_t)1 << 31, NULL, NULL) < 0 &&
+          errno == EMSGSIZE);
+    CHECK(!ipp_task_next(ipp, 0, NULL) && errno == ENOENT);
+    ipp_task_free(ipp, NULL);
+}
+
+/* Every rank has its own, all at once. */
+static void check_many(void)
+{
+    static ipp_task_t *tasks[MANY];
+    static unsigned char bytes[700];
+    for (int i = 0; i < MANY; i++) {
+        memset(bytes, i, sizeof bytes);
+        tasks[i] = submit(echo_type, bytes, (size_t)i % sizeof bytes, NULL);
+    }
+    CHECK(ipp_task_serve(ipp) == 0);
+    for (int i = 0; i < MANY; i++) {
+        ipp_task_result_t result = result_of(tasks[i]);
+        memset(bytes, i, sizeof bytes);
+        CHECK(result.status == IPP_TASK_OK && result.code == 0);
+        CHECK(result.size == (size_t)i % sizeof bytes);
+        CHECK(result.size == 0 || memcmp(result.data, bytes, result.size) == 0);
+        ipp_task_free(ipp, tasks[i]);
+    }
+}
+
+static void check_large(void)
+{
+    char *payload = malloc(LARGE);
+    CHECK(payload != NULL);
+    memset(payload, rank + 1, LARGE);
+    ipp_task_t *task = submit(echo_type, payload, LARGE, NULL);
+    CHECK(ipp_task_serve(ipp) == 0);
+    ipp_task_result_t result = result_of(task);
+    CHECK(result.size == LARGE && memcmp(result.data, payload, LARGE) == 0);
+    ipp_task_free(ipp, task);
+    free(payload);
+}
+
+static void check_tree(void)
+{
+    int depth = 12;
+    runs = 0;
+    if (rank == 0)
+        CHECK(ipp_task_submit(ipp, count_type, &depth, sizeof depth, NULL, NULL) == 0);
+    CHECK(ipp_task_serve(ipp) == 0);
+    CHECK(over_all(runs) == (2L << depth) - 1);
+}
+
+static void check_nested(void)
+{
+    int n = 14, sum;
+    ipp_task_t *task = rank == size - 1 ? submit(fib_type, &n, sizeof n, NULL) : NULL;
+    CHECK(ipp_task_serve(ipp) == 0);
+    if (!task)
+        return;
+    memcpy(&sum, result_of(task).data, sizeof sum);
+    CHECK(sum == 377);
+    ipp_task_free(ipp, task);
+}
+
+static void check_failures(void)
+{
+    ipp_task_options_t twice = { .retries = 2, .engine = -1 };
+    ipp_task_t *task = rank == 0 ? submit(fail_type, NULL, 0, &twice) : NULL;
+    runs = 0;
+    for (int i = 0; i < 5; i++)
+        CHECK(ipp_task_submit(ipp, fail_type, NULL, 0, NULL, NULL) == 0);
+    CHECK(ipp_task_serve(ipp) == 5L * size); /* of those that nobody waits for */
+    CHECK(over_all(runs) == 5L * size + 3);
+    if (!task)
+        return;
+    ipp_task_result_t result = result_of(task);
+    CHECK(result.status == IPP_TASK_FAILED && result.code == 7);
+    ipp_task_free(ipp, task);
+}
+
+static void check_places(void)
+{
+    ipp_task_t *tasks[64];
+    CHECK(size <= 64);
+    for (int i = 0; i < size; i++)
+        tasks[i] = submit(where_type, NULL, 0, &(ipp_task_options_t){ .engine = i });
+    CHECK(ipp_task_serve(ipp) == 0);
+    for (int i = 0; i < size; i++) {
+        int there;
+        memcpy(&there, result_of(tasks[i]).data, sizeof there);
+        CHECK(there == i);
+        ipp_task_free(ipp, tasks[i]);
+    }
+}
+
+/* Nobody serves: what is submitted waits. */
+static void check_cancelling(void)
+{
+    MPI_Barrier(ipp_comm(ipp));
+    ipp_task_t *task = submit(where_type, NULL, 0, NULL);
+    CHECK(ipp_task_wait(ipp, task, 30, NULL) < 0 && errno == ETIMEDOUT);
+    CHECK(ipp_task_cancel(ipp, task) == 0);
+    CHECK(result_of(task).status == IPP_TASK_ABORTED);
+    ipp_task_free(ipp, task);
+    ipp_task_free(ipp, submit(where_type, NULL, 0, NULL)); /* forgotten, and run all the same */
+    MPI_Barrier(ipp_comm(ipp));
+    CHECK(ipp_task_serve(ipp) == 0);
+}
+
+static void check_next(void)
+{
+    ipp_task_t *task;
+    ipp_task_result_t result;
+    int found = 0;
+    for (int i = 0; i < 100; i++)
+        submit(where_type, NULL, 0, NULL);
+    CHECK(ipp_task_serve(ipp) == 0);
+    for (; (task = ipp_task_next(ipp, 60000, &result)) != NULL; found++) {
+        CHECK(result.status == IPP_TASK_OK && result.size == sizeof rank);
+        ipp_task_free(ipp, task);
+    }
+    CHECK(errno == ENOENT && found == 100);
+}
+
+/* One rank submits and waits, and runs nothing. */
+static void check_master(void)
+{
+    if (rank == 0 && size > 1) {
+        for (int i = 0; i < 50; i++) {
+            ipp_task_t *task = submit(where_type, NULL, 0, NULL);
+            int there;
+            memcpy(&there, result_of(task).data, sizeof there);
+            CHECK(there > 0);
+            ipp_task_free(ipp, task);
+        }
+    }
+    CHECK(ipp_task_serve(ipp) == 0);
+}
+
+/* Two tasks for the rank that will die: one may be run again, by whoever is left. */
+static void check_death(void)
+{
+    int there;
+    ipp_task_options_t once = { .retries = 1, .engine = -1 }, never = IPP_TASK_OPTIONS;
+    ipp_task_t *tasks[8];
+    never.engine = 1;
+    if (rank != 0) {
+        CHECK(ipp_task_serve(ipp) >= 0);
+        return;
+    }
+    ipp_task_t *lost = submit(die_type, NULL, 0, &never);
+    for (int i = 0; i < 8; i++)
+        tasks[i] = submit(die_type, NULL, 0, &once);
+    CHECK(result_of(lost).status == IPP_TASK_LOST);
+    for (int i = 0; i < 8; i++) {
+        ipp_task_result_t result = result_of(tasks[i]);
+        CHECK(result.status == IPP_TASK_OK);
+        memcpy(&there, result.data, sizeof there);
+        CHECK(there > 1);
+    }
+    CHECK(result_of(submit(where_type, NULL, 0, &never)).status == IPP_TASK_REFUSED);
+    CHECK(ipp_task_serve(ipp) >= 0);
+}
+
+int main(int argc, char **argv)
+{
+    ipp_options_t options = { .log_level = "error" };
+    if (ipp_init(&ipp, &argc, &argv, &options) < 0)
+        return 2;
+    if (!ipp_is_service(ipp)) {
+        MPI_Comm_rank(ipp_comm(ipp), &rank);
+        MPI_Comm_size(ipp_comm(ipp), &size);
+        check_registering();
+        if (argc > 1) {
+            check_death();
+        } else {
+            check_bad_arguments();
+            check_many();
+            check_large();
+            check_tree();
+            check_nested();
+            check_failures();
+            check_places();
+            check_cancelling();
+            check_next();
+            check_master();
+        }
+        if (rank == 0)
+            puts("tasks: all is well");
+        fflush(stdout);
+    }
+    return ipp_finalize(ipp);
+}
