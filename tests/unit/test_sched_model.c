@@ -34,6 +34,7 @@ struct model_task {
     int engine;
     int64_t deadline; /* INT64_MAX: none */
     int due_drop;     /* enum sched_drop that the current event must cause, -1: none */
+    bool blocked;     /* runs, and does not count */
     bool seen;
 };
 
@@ -44,7 +45,7 @@ static struct {
     struct sched_options options;
     struct model_task tasks[LIVE]; /* the task with id i is in slot i % LIVE */
     uint64_t next_id, orders;
-    uint32_t alive; /* engines, bits */
+    uint32_t alive, paused; /* engines, bits */
     int load[ENGINES];
     uint64_t since[ENGINES], moves;
     int64_t now;
@@ -85,7 +86,7 @@ static uint32_t free_engines(void)
 {
     uint32_t bits = 0;
     for (int engine = 0; engine < ENGINES; engine++)
-        if (model.alive & bit(engine))
+        if (model.alive & ~model.paused & bit(engine))
             if (!model.options.prefetch || model.load[engine] < model.options.prefetch)
                 bits |= bit(engine);
     return bits;
@@ -133,6 +134,7 @@ static void model_settle(struct model_task *task)
 static void model_put_back(struct model_task *task)
 {
     task->retries--;
+    task->blocked = false;
     model.retried++;
     model_wait(task);
     model_settle(task);
@@ -319,7 +321,8 @@ static void event_done(unsigned fail_percent)
     MUST(sched_done(model.sched, task->id, engine + 1, true) == -1 && errno == ENOENT);
     bool ok = !chance(fail_percent);
     bool again = !ok && task->retries > 0;
-    model_load(engine, -1);
+    if (!task->blocked)
+        model_load(engine, -1);
     if (again) {
         task->failed |= bit(engine);
         model_put_back(task);
@@ -349,6 +352,7 @@ static void event_leave(int engine)
         return;
     }
     model.alive &= ~bit(engine);
+    model.paused &= ~bit(engine);
     for (size_t i = 0; i < LIVE; i++) {
         struct model_task *task = &model.tasks[i];
         if (task->state == RUNNING && task->engine == engine) {
@@ -396,6 +400,53 @@ static void event_tick(void)
     MUST(sched_tick(model.sched, model.now) == (next == INT64_MAX ? -1 : next));
 }
 
+static void event_pause(int engine, bool pause)
+{
+    if (!(model.alive & bit(engine))) {
+        MUST(sched_engine_pause(model.sched, engine, pause) == -1 && errno == ENOENT);
+        return;
+    }
+    bool was = model.paused & bit(engine);
+    model.paused = pause ? model.paused | bit(engine) : model.paused & ~bit(engine);
+    if (was && !pause)
+        model.since[engine] = ++model.moves;
+    MUST(sched_engine_pause(model.sched, engine, pause) == 0);
+}
+
+static void event_prefetch(void)
+{
+    model.options.prefetch = (int)rnd(6);
+    MUST(sched_set_prefetch(model.sched, model.options.prefetch) == 0);
+}
+
+static void event_blocked(void)
+{
+    struct model_task *task = random_task(RUNNING);
+    if (!task) {
+        MUST(sched_task_blocked(model.sched, UINT64_MAX, true) == -1 && errno == ENOENT);
+        return;
+    }
+    bool blocked = chance(60);
+    if (task->blocked != blocked)
+        model_load(task->engine, blocked ? -1 : 1);
+    task->blocked = blocked;
+    MUST(sched_task_blocked(model.sched, task->id, blocked) == 0);
+}
+
+static void event_tune(void)
+{
+    switch (rnd(3)) {
+    case 0:
+        event_pause((int)rnd(ENGINES), chance(50));
+        break;
+    case 1:
+        event_prefetch();
+        break;
+    default:
+        event_blocked();
+    }
+}
+
 /* ---- rounds ---- */
 
 struct mix {
@@ -415,7 +466,9 @@ static const struct mix mixes[] = {
 static void event(const struct mix *mix)
 {
     unsigned dice = (unsigned)rnd(100);
-    if (dice < mix->submit)
+    if (chance(5))
+        event_tune();
+    else if (dice < mix->submit)
         event_submit();
     else if ((dice -= mix->submit) < mix->done)
         event_done(mix->fail);
@@ -436,6 +489,8 @@ static void drain(void)
     for (int engine = 0; engine < ENGINES; engine++)
         while (!(model.alive & bit(engine)))
             event_join();
+    for (int engine = 0; engine < ENGINES; engine++)
+        event_pause(engine, false);
     while (random_task(RUNNING))
         event_done(0);
     check_settled();
@@ -449,7 +504,7 @@ static void play_round(long events)
     const struct mix *mix = &mixes[rnd(sizeof mixes / sizeof *mixes)];
     model.options =
         (struct sched_options){ .prefetch = (int)rnd(5), .capacity = chance(30) ? 1 + rnd(60) : 0 };
-    model.alive = 0;
+    model.alive = model.paused = 0;
     model.waiting = 0;
     memset(model.tasks, 0, sizeof model.tasks);
     for (size_t i = 0; i < LIVE; i++)
