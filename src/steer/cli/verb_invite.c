@@ -160,8 +160,10 @@ static int invite(struct cli *cli)
 
 /* ---- --list, --revoke ---- */
 
+#define DISTANCE_LEN 80
+
 /* "in 2 d 3 h", "5 min ago"; "" for what is no date. */
-static void print_distance(char out[40], const char *date)
+static void print_distance(char out[DISTANCE_LEN], const char *date)
 {
     static const struct {
         const char *name;
@@ -177,17 +179,18 @@ static void print_distance(char out[40], const char *date)
     while (unit < 3 && span < units[unit].seconds)
         unit++;
     long count = span / units[unit].seconds, rest = span % units[unit].seconds;
-    char more[16] = "";
+    char more[32] = "";
     if (unit < 3 && rest >= units[unit + 1].seconds)
         snprintf(more, sizeof more, " %ld %s", rest / units[unit + 1].seconds,
                  units[unit + 1].name);
-    snprintf(out, 40, left < 0 ? "%ld %s%s ago" : "in %ld %s%s", count, units[unit].name, more);
+    snprintf(out, DISTANCE_LEN, left < 0 ? "%ld %s%s ago" : "in %ld %s%s", count, units[unit].name,
+             more);
 }
 
 static void print_invitation(const json_t *guest)
 {
     const char *expires = wire_json_string(guest, "expires", "never");
-    char distance[40];
+    char distance[DISTANCE_LEN];
     print_distance(distance, expires);
     printf("%-20s %-9s %-28s %-21s %-14s %-28s %s\n", wire_json_string(guest, "name", ""),
            wire_json_string(guest, "role", ""), wire_json_string(guest, "invited", ""), expires,
