@@ -86,6 +86,15 @@ static void prefer_survival(void)
         setenv("UCX_TLS", "^cma", 0);
 }
 
+/* By this signal MPICH's launcher tells the others of a death, which they hear of by the bridge. */
+static void survive_the_news(void)
+{
+    struct sigaction now;
+    if (strcmp(job_mpi_flavour(), "mpich") == 0 && sigaction(SIGUSR1, NULL, &now) == 0 &&
+        now.sa_handler == SIG_DFL)
+        signal(SIGUSR1, SIG_IGN);
+}
+
 /* Thread level that MPI offers. */
 static int start_mpi(struct job *job, int *argc, char ***argv)
 {
@@ -137,6 +146,7 @@ static int check(struct job *job, int thread_level, const ipp_options_t *options
 int job_join(struct job *job, int *argc, char ***argv, const ipp_options_t *options,
              bool application)
 {
+    survive_the_news();
     int thread_level = start_mpi(job, argc, argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &job->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &job->size);
