@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What one task costs the scheduler, one JSON line per figure. Usage: sched_bench [TASKS] */
+ * What one task costs the scheduler, one JSON line per figure. Usage: sched_bench [TASKS [NAME]] */
 #include "sched/sched.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -20,18 +21,18 @@ struct bench {
     size_t dropped;
 };
 
-static void on_assign(void *arg, uint64_t task, int engine, int retries)
+static void on_assign(void *arg, const struct sched_live *task, const int *engines, int count)
 {
     struct bench *bench = arg;
-    (void)retries;
-    bench->ring[(bench->first + bench->count++) % bench->size] =
-        (struct assignment){ task, engine };
+    for (int i = 0; i < count; i++)
+        bench->ring[(bench->first + bench->count++) % bench->size] =
+            (struct assignment){ task->id, engines[i] };
 }
 
-static void on_drop(void *arg, uint64_t task, enum sched_drop why, int engine)
+static void on_drop(void *arg, const struct sched_live *task, const struct sched_end *end)
 {
     struct bench *bench = arg;
-    (void)task, (void)why, (void)engine;
+    (void)task, (void)end;
     bench->dropped++;
 }
 
@@ -58,14 +59,14 @@ static void die(const char *what)
 static void setup(struct bench *bench, int engines, int prefetch)
 {
     static const struct sched_callbacks callbacks = { on_assign, on_drop };
-    struct sched_options options = { .prefetch = prefetch };
+    struct sched_options options = { .prefetch = prefetch, .remember = 262144 };
     *bench = (struct bench){ .size = (size_t)engines * (size_t)prefetch + 1 };
     bench->ring = calloc(bench->size, sizeof *bench->ring);
     bench->sched = sched_create(&options, &callbacks, bench);
     if (!bench->ring || !bench->sched)
         die("setup");
     for (int engine = 0; engine < engines; engine++)
-        if (sched_engine_join(bench->sched, engine) < 0)
+        if (sched_engine_join(bench->sched, engine, NULL) < 0)
             die("join");
 }
 
@@ -82,7 +83,8 @@ static void drain(struct bench *bench, int failing_engine)
         struct assignment done = bench->ring[bench->first];
         bench->first = (bench->first + 1) % bench->size;
         bench->count--;
-        if (sched_done(bench->sched, done.task, done.engine, done.engine != failing_engine) < 0)
+        if (sched_done(bench->sched, done.task, done.engine, done.engine != failing_engine, NULL) <
+            0)
             die("done");
     }
 }
@@ -155,6 +157,7 @@ int main(int argc, char **argv)
 {
     size_t tasks = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000;
     for (size_t i = 0; tasks > 0 && i < sizeof variants / sizeof *variants; i++)
-        run(&variants[i], tasks);
+        if (argc < 3 || strcmp(argv[2], variants[i].name) == 0)
+            run(&variants[i], tasks);
     return EXIT_SUCCESS;
 }

@@ -3,6 +3,7 @@ if HAVE_CHECK
 unit_tests = \
     tests/unit/test_base tests/unit/test_batch tests/unit/test_bridge tests/unit/test_connection tests/unit/test_placement \
     tests/unit/test_partials tests/unit/test_private_file tests/unit/test_sched tests/unit/test_sched_model \
+    tests/unit/test_sched_wants \
     tests/unit/test_steer tests/unit/test_transfers tests/unit/test_where tests/unit/test_wire
 unit_tests += tests/unit/test_npy tests/unit/test_steer_cli
 mpi_programs = tests/mpi/test_link tests/mpi/test_death tests/mpi/test_tasks
@@ -31,6 +32,8 @@ tests_unit_test_sched_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_sched_LDADD = libsched.la libunit.la
 tests_unit_test_sched_model_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_sched_model_LDADD = libsched.la libunit.la
+tests_unit_test_sched_wants_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_sched_wants_LDADD = libsched.la libunit.la
 tests_unit_test_transfers_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_transfers_LDADD = libstores.la libbase.la libunit.la
 tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)

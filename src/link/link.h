@@ -28,7 +28,8 @@ enum link_kind {
                    as a request */
     LINK_PUBLISH, /* engine to bridge: iopub; frame 0 is the topic, then as a request */
     LINK_DONE,    /* engine to balancer: a task ended here; value: enum link_status */
-    LINK_DROPPED, /* balancer to bridge: a task that will never run; value: why (enum sched_drop) */
+    LINK_DROPPED, /* balancer to bridge: a task that will never run; value: why (enum sched_drop);
+                     frame 0, if any: the number of the task that it depends on, or a text */
     LINK_ABORT,  /* bridge to engine or balancer: take this request off the queue; request 0: all of
                     the queue */
     LINK_QUEUES, /* bridge to balancer, and back with frame 0: struct link_queued each */
@@ -56,7 +57,12 @@ enum link_kind {
                      that nobody waits for have failed */
 };
 
-enum link_status { LINK_OK, LINK_ERROR, LINK_ABORTED };
+enum link_status {
+    LINK_OK,
+    LINK_ERROR,
+    LINK_ABORTED,
+    LINK_UNMET /* LINK_DONE: a condition of the task's does not hold here; frames: the request */
+};
 
 enum link_flags {
     LINK_FROM_BALANCER = 1, /* LINK_REQUEST: tell the balancer how it ended */
@@ -72,11 +78,30 @@ enum link_flags {
  * meanwhile. */
 #define LEAVE_PATIENCE_MS 10000
 
+/* Kinds of dependencies: bits. */
+#define LINK_NEEDS_ALL 1     /* each of them; else one of them */
+#define LINK_NEEDS_SUCCESS 2 /* those that end well count */
+#define LINK_NEEDS_FAILURE 4 /* those that do not */
+
+/* What a task asks for. Behind it: the numbers of the tasks after which it runs, then those that it
+ * follows (uint64_t each); its targets, then the engines where it had better run (int32_t each);
+ * zeros up to a multiple of 8 bytes. */
 struct link_task {
-    int64_t timeout_ms;
-    int32_t retries, target_count;
-    int32_t targets[]; /* engine ids; none: any */
+    uint64_t client;    /* tasks of one have the same number */
+    int64_t timeout_ms; /* 0: none */
+    int32_t retries, priority, width;
+    int32_t policy; /* sched_policy_at; -1: the balancer's */
+    uint32_t after_count, follow_count, target_count, preferred_count;
+    uint32_t after_kind, follow_kind; /* LINK_NEEDS_... */
 };
+
+/* Bytes of the whole. */
+static inline size_t link_task_size(const struct link_task *task)
+{
+    size_t numbers = (size_t)task->after_count + task->follow_count;
+    size_t engines = (size_t)task->target_count + task->preferred_count;
+    return sizeof *task + numbers * sizeof(uint64_t) + (engines + engines % 2) * sizeof(int32_t);
+}
 
 /* The bytes at `offset` of a transfer of `total`. */
 struct link_chunk {

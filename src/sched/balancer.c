@@ -12,72 +12,75 @@
  */
 #define QUEUE_CAPACITY 10000000
 
-struct task *task_find(struct balancer *b, uint64_t number)
+/* Ended tasks that others may still depend on, as many as the bridge knows by their msg_ids. */
+#define TASKS_REMEMBERED 262144
+
+static void request_free(struct request *request)
 {
-    struct task *task;
-    HASH_FIND(hh, b->tasks, &number, sizeof number, task);
-    return task;
+    ipp_frames_clear(&request->frames);
+    free(request);
 }
 
-void task_add(struct balancer *b, struct task *task)
-{
-    HASH_ADD(hh, b->tasks, number, sizeof task->number, task);
-}
-
-void task_forget(struct balancer *b, struct task *task)
-{
-    HASH_DEL(b->tasks, task); /* NOLINT(clang-analyzer-unix.Malloc): uthash's links confuse it */
-    ipp_frames_clear(&task->frames);
-    free(task);
-}
-
-static void tell_dropped(struct balancer *b, uint64_t number, int why, int engine, const char *text)
+static void tell_dropped(struct balancer *b, uint64_t number, int why, int engine, const void *more,
+                         size_t size)
 {
     struct link_envelope envelope = {
         .kind = LINK_DROPPED, .request = number, .engine = engine, .value = why
     };
     ipp_frames_t frames = { 0 };
-    if (text)
-        ipp_frames_push_copy(&frames, text, strlen(text));
+    if (size > 0)
+        ipp_frames_push_copy(&frames, more, size);
     link_send(b->link, 0, LINK_DATA, &envelope, &frames);
+}
+
+static void tell_refused(struct balancer *b, uint64_t number, const char *text)
+{
+    tell_dropped(b, number, BALANCER_REFUSED, -1, text, strlen(text));
 }
 
 /* ---- what the scheduler decides ---- */
 
-static void on_assign(void *arg, uint64_t number, int engine, int retries)
+static void send_request(struct balancer *b, const struct sched_live *task, int engine)
 {
-    struct balancer *b = arg;
-    struct task *task = task_find(b, number);
-    if (task->batched) {
-        batches_assign(b, task, engine, retries);
-        return;
-    }
+    struct request *request = task->item;
     struct link_envelope envelope = { .kind = LINK_REQUEST,
                                       .flags = LINK_FROM_BALANCER,
                                       .engine = engine,
-                                      .request = number,
-                                      .value = retries,
-                                      .op = task->op };
+                                      .request = task->id,
+                                      .value = task->retries,
+                                      .op = request->op };
     ipp_frames_t frames = { 0 };
-    if (task->repeatable)
-        ipp_frames_share(&frames, &task->frames, 0);
+    if (task->retries > 0)
+        ipp_frames_share(&frames, &request->frames, 0);
     else {
-        frames = task->frames;
-        task->frames = (ipp_frames_t){ 0 };
+        frames = request->frames;
+        request->frames = (ipp_frames_t){ 0 };
     }
     /* To a dead engine nothing is sent; its loss is on its way here and takes care of the task. */
     link_send(b->link, engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope, &frames);
 }
 
-static void on_drop(void *arg, uint64_t number, enum sched_drop why, int engine)
+static void on_assign(void *arg, const struct sched_live *task, const int *engines, int count)
 {
     struct balancer *b = arg;
-    struct task *task = task_find(b, number);
-    if (task->batched)
-        batches_drop(b, task, why);
+    (void)count;
+    if (is_batched(task->id))
+        batches_assign(b, task, engines[0]);
     else
-        tell_dropped(b, number, why, engine, NULL);
-    task_forget(b, task);
+        send_request(b, task, engines[0]);
+}
+
+static void on_drop(void *arg, const struct sched_live *task, const struct sched_end *end)
+{
+    struct balancer *b = arg;
+    if (is_batched(task->id)) {
+        batches_drop(b, task, end->why);
+        batches_forget(task->item);
+        return;
+    }
+    tell_dropped(b, task->id, end->why, end->engine, &end->other,
+                 end->other ? sizeof end->other : 0);
+    request_free(task->item);
 }
 
 /* ---- what messages bring ---- */
@@ -88,7 +91,10 @@ static const char *refusal_text(int code)
     case ENOBUFS:
         return "the queue of tasks is full";
     case EINVAL:
-        return "retries and timeout must not be negative";
+        return "retries, timeout and width must not be negative, priorities lie within +-1000, and "
+               "dependencies are on success, failure or both";
+    case ERANGE:
+        return "it wants more engines at once than there are for it";
     case EEXIST:
         return "a task with this id is queued already";
     default:
@@ -98,44 +104,47 @@ static const char *refusal_text(int code)
 
 static void on_task(struct balancer *b, struct link_message *msg)
 {
-    struct task *task = calloc(1, sizeof *task);
-    ipp_frame_t *head = msg->frames.count > 0 ? ipp_frame_ref(msg->frames.at[0]) : NULL;
-    const struct link_task *asked = head ? ipp_frame_data(head) : NULL;
     uint64_t number = msg->envelope.request;
-    if (!task || !asked || ipp_frames_share(&task->frames, &msg->frames, 1) < 0) {
-        tell_dropped(b, number, BALANCER_REFUSED, -1, strerror(ENOMEM));
-        ipp_frame_unref(head);
-        free(task);
+    struct request *request = calloc(1, sizeof *request);
+    const ipp_frame_t *head = msg->frames.count > 0 ? msg->frames.at[0] : NULL;
+    if (!request || !head || ipp_frames_share(&request->frames, &msg->frames, 1) < 0) {
+        tell_refused(b, number, strerror(ENOMEM));
+        free(request);
         return;
     }
-    task->number = number;
-    task->op = msg->envelope.op;
-    task->repeatable = asked->retries > 0;
-    task_add(b, task);
-    struct sched_task wanted = { .id = number,
-                                 .targets = asked->targets,
-                                 .target_count = (size_t)asked->target_count,
-                                 .retries = asked->retries,
-                                 .timeout_ms = asked->timeout_ms };
-    if (sched_submit(b->sched, &wanted, ipp_now_ms()) < 0) {
-        bool unreachable = errno == EHOSTUNREACH;
-        tell_dropped(b, number, unreachable ? SCHED_DROP_UNREACHABLE : BALANCER_REFUSED, -1,
-                     refusal_text(errno));
-        task_forget(b, task);
+    request->op = msg->envelope.op;
+    struct sched_task wanted = { .id = number, .item = request };
+    errno = EINVAL;
+    if (wants_read(ipp_frame_data(msg->frames.at[0]), ipp_frame_size(head), &wanted) == 0 ||
+        sched_submit(b->sched, &wanted, ipp_now_ms()) < 0) {
+        if (errno == EHOSTUNREACH)
+            tell_dropped(b, number, SCHED_DROP_UNREACHABLE, -1, NULL, 0);
+        else
+            tell_refused(b, number, refusal_text(errno));
+        request_free(request);
     }
-    ipp_frame_unref(head);
+}
+
+/* Another engine may have to be asked. */
+static void on_unmet(struct balancer *b, struct link_message *msg)
+{
+    struct request *request = sched_item(b->sched, msg->envelope.request);
+    if (request && request->frames.count == 0) {
+        request->frames = msg->frames;
+        msg->frames = (ipp_frames_t){ 0 };
+    }
+    sched_declined(b->sched, msg->envelope.request, msg->envelope.engine);
 }
 
 static void on_done(struct balancer *b, const struct link_envelope *envelope)
 {
+    void *item;
     bool ok = envelope->value != LINK_ERROR;
-    int end = sched_done(b->sched, envelope->request, envelope->engine, ok);
-    struct task *task = end == SCHED_FINISHED ? task_find(b, envelope->request) : NULL;
-    if (!task)
+    if (sched_done(b->sched, envelope->request, envelope->engine, ok, &item) != SCHED_FINISHED)
         return;
     struct finished *finished = &b->finished[envelope->engine];
     finished->numbers[finished->next++ % FINISHED_KEPT] = envelope->request;
-    task_forget(b, task);
+    request_free(item);
 }
 
 static void on_abort(struct balancer *b, const struct link_envelope *asked)
@@ -154,15 +163,15 @@ struct listing {
     size_t count;
 };
 
-static void list_task(void *arg, uint64_t number, int engine)
+static void list_task(void *arg, const struct sched_live *task, int engine)
 {
     struct listing *listing = arg;
-    listing->at[listing->count++] = (struct link_queued){ .request = number, .engine = engine };
+    listing->at[listing->count++] = (struct link_queued){ .request = task->id, .engine = engine };
 }
 
 static void on_queues(struct balancer *b, const struct link_envelope *asked)
 {
-    size_t bytes = HASH_COUNT(b->tasks) * sizeof(struct link_queued);
+    size_t bytes = sched_live(b->sched) * sizeof(struct link_queued);
     struct listing listing = { .at = malloc(bytes ? bytes : 1) };
     struct link_envelope envelope = *asked;
     ipp_frames_t frames = { 0 };
@@ -188,7 +197,8 @@ static void tell_unanswered(struct balancer *b, int engine)
 {
     for (int i = 0; engine >= 0 && i < FINISHED_KEPT; i++)
         if (b->finished[engine].numbers[i] != 0)
-            tell_dropped(b, b->finished[engine].numbers[i], SCHED_DROP_ENGINE_LOST, engine, NULL);
+            tell_dropped(b, b->finished[engine].numbers[i], SCHED_DROP_ENGINE_LOST, engine, NULL,
+                         0);
     if (engine >= 0)
         batches_lost(b, engine);
 }
@@ -201,7 +211,10 @@ static void deliver(void *arg, struct link_message *msg)
         on_task(b, msg);
         break;
     case LINK_DONE:
-        on_done(b, &msg->envelope);
+        if (msg->envelope.value == LINK_UNMET)
+            on_unmet(b, msg);
+        else
+            on_done(b, &msg->envelope);
         break;
     case LINK_ABORT:
         on_abort(b, &msg->envelope);
@@ -221,7 +234,8 @@ static void deliver(void *arg, struct link_message *msg)
         batches_ended(b, msg);
         break;
     case LINK_BLOCKED:
-        sched_task_blocked(b->sched, msg->envelope.request, msg->envelope.value != 0);
+        sched_task_blocked(b->sched, msg->envelope.request, msg->envelope.engine,
+                           msg->envelope.value != 0);
         break;
     case LINK_SERVING:
         batches_serving(b, msg->envelope.engine);
@@ -288,13 +302,18 @@ static void serve(struct balancer *b, bool (*stop_asked)(void))
     }
 }
 
+static void forget(void *arg, const struct sched_live *task, int engine)
+{
+    (void)arg, (void)engine;
+    if (is_batched(task->id))
+        batches_forget(task->item);
+    else
+        request_free(task->item);
+}
+
 static void forget_all(struct balancer *b)
 {
-    struct task *task, *next;
-    HASH_ITER(hh, b->tasks, task, next)
-    {
-        task_forget(b, task);
-    }
+    sched_each(b->sched, forget, NULL);
     for (int i = 0; i < b->engine_count; i++) {
         for (int k = 0; k < BATCHES_KEPT; k++)
             ipp_frame_unref(b->finished[i].batches[k]);
@@ -319,7 +338,8 @@ bool balancer_run(link_t *link, const ipp_options_t *options, bool application,
     struct sched_options sched_options = { .prefetch = b.adapts ? b.prefetch : options->prefetch,
                                            .capacity = options->max_tasks > 0
                                                            ? (size_t)options->max_tasks
-                                                           : QUEUE_CAPACITY };
+                                                           : QUEUE_CAPACITY,
+                                           .remember = TASKS_REMEMBERED };
     link_set_handlers(link, &handlers, &b);
     b.sched = sched_create(&sched_options, &callbacks, &b);
     b.engine_count = link_size(link) - IPP_SERVICE_RANKS;
@@ -330,7 +350,7 @@ bool balancer_run(link_t *link, const ipp_options_t *options, bool application,
         _exit(1); /* the bridge sees this rank die */
     }
     for (int engine = 0; engine < b.engine_count; engine++) {
-        sched_engine_join(b.sched, engine);
+        sched_engine_join(b.sched, engine, NULL);
         sched_engine_pause(b.sched, engine, application);
     }
     serve(&b, stop_asked);

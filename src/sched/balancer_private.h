@@ -3,20 +3,22 @@
 #ifndef IPP_BALANCER_PRIVATE_H
 #define IPP_BALANCER_PRIVATE_H
 
-#include <uthash.h>
-
 #include "sched/balancer.h"
 #include "sched/sched.h"
 
-/* A client's request, or a C task. */
-struct task {
-    UT_hash_handle hh;
-    uint64_t number;
+/* Numbers of C tasks have the rank that submitted them in their upper bits; those of the bridge's
+ * requests have none. */
+#define RANK_SHIFT 48
+
+static inline bool is_batched(uint64_t number)
+{
+    return number >> RANK_SHIFT != 0;
+}
+
+/* A client's request: the scheduler's item. */
+struct request {
     int op;
-    bool repeatable;                  /* keep the frames: it may have to be sent again */
-    bool batched;                     /* a C task */
-    ipp_frames_t frames;              /* of a request; of a C task the one batch that it came in */
-    const struct link_record *record; /* in that batch */
+    ipp_frames_t frames; /* empty once it cannot have to be sent again */
 };
 
 /* An answer goes to who has asked and word of it here, each its own way: when the engine dies, the
@@ -46,24 +48,24 @@ struct balancer {
     int engine_count;
     bool application; /* engines run tasks only while they serve */
     sched_t *sched;
-    struct task *tasks; /* by number */
-    int failed;         /* C tasks that nobody waits for, since the last LINK_QUIET */
-    bool adapts;        /* how many tasks an engine may hold follows from how long they take */
-    int prefetch;       /* that many now */
-    double mean_ns;     /* of the tasks that ended last */
+    int failed;     /* C tasks that nobody waits for, since the last LINK_QUIET */
+    bool adapts;    /* how many tasks an engine may hold follows from how long they take */
+    int prefetch;   /* that many now */
+    double mean_ns; /* of the tasks that ended last */
     bool leave, finalize, stop_sent, stopping;
     int64_t stop_ms; /* when the bridge said stop */
 };
 
-/* ---- balancer.c ---- */
-struct task *task_find(struct balancer *b, uint64_t number);
-void task_add(struct balancer *b, struct task *task);
-void task_forget(struct balancer *b, struct task *task);
+/* ---- wants.c ---- */
+/* Reads what a task asks for into *spec, which then refers to these bytes; the bytes that it took,
+ * or 0: they are no such thing. */
+size_t wants_read(const void *bytes, size_t size, struct sched_task *spec);
 
 /* ---- batches.c: C tasks ---- */
 void batches_submit(struct balancer *b, struct link_message *msg);
-void batches_assign(struct balancer *b, struct task *task, int engine, int retries);
-void batches_drop(struct balancer *b, struct task *task, enum sched_drop why);
+void batches_assign(struct balancer *b, const struct sched_live *task, int engine);
+void batches_drop(struct balancer *b, const struct sched_live *task, enum sched_drop why);
+void batches_forget(void *item);
 void batches_ended(struct balancer *b, struct link_message *msg);
 void batches_serving(struct balancer *b, int engine);
 /* What an engine that died had finished last: its answers may not have arrived. */

@@ -6,8 +6,13 @@
 
 #include "sched/balancer_private.h"
 
-#define RANK_SHIFT 48
 #define DETACHED ((uint64_t)1 << 47)
+
+/* A C task: the scheduler's item. */
+struct batched {
+    ipp_frame_t *batch;               /* that it came in; NULL: it cannot have to be sent again */
+    const struct link_record *record; /* in that batch */
+};
 
 static int submitter_of(uint64_t number)
 {
@@ -43,42 +48,45 @@ static void tell(struct balancer *b, uint64_t number, enum ipp_task_status statu
         add(&b->outboxes[engine].results, &record, NULL);
 }
 
-void batches_drop(struct balancer *b, struct task *task, enum sched_drop why)
+void batches_drop(struct balancer *b, const struct sched_live *task, enum sched_drop why)
 {
     switch (why) {
     case SCHED_DROP_ABORTED:
-        tell(b, task->number, IPP_TASK_ABORTED, 0);
+        tell(b, task->id, IPP_TASK_ABORTED, 0);
         break;
     case SCHED_DROP_ENGINE_LOST:
-        tell(b, task->number, IPP_TASK_LOST, 0);
+        tell(b, task->id, IPP_TASK_LOST, 0);
         break;
     default:
-        tell(b, task->number, IPP_TASK_REFUSED, EHOSTUNREACH);
+        tell(b, task->id, IPP_TASK_REFUSED, EHOSTUNREACH);
     }
+}
+
+void batches_forget(void *item)
+{
+    struct batched *batched = item;
+    ipp_frame_unref(batched->batch);
+    free(batched);
 }
 
 /* ---- submitted ---- */
 
 static void submit(struct balancer *b, ipp_frame_t *batch, const struct link_record *record)
 {
-    struct task *task = calloc(1, sizeof *task);
-    if (!task || ipp_frames_push(&task->frames, ipp_frame_ref(batch)) < 0) {
-        free(task);
+    struct batched *batched = malloc(sizeof *batched);
+    if (!batched) {
         tell(b, record->task, IPP_TASK_REFUSED, ENOMEM);
         return;
     }
-    task->number = record->task;
-    task->repeatable = record->retries > 0;
-    task->batched = true;
-    task->record = record;
-    task_add(b, task);
+    *batched = (struct batched){ ipp_frame_ref(batch), record };
     struct sched_task wanted = { .id = record->task,
+                                 .item = batched,
                                  .targets = &record->engine,
                                  .target_count = record->engine >= 0,
                                  .retries = record->retries };
     if (sched_submit(b->sched, &wanted, ipp_now_ms()) < 0) {
         tell(b, record->task, IPP_TASK_REFUSED, errno);
-        task_forget(b, task);
+        batches_forget(batched);
     }
 }
 
@@ -91,14 +99,15 @@ void batches_submit(struct balancer *b, struct link_message *msg)
 }
 
 /* To a dead engine nothing is sent; its loss is on its way here and takes care of the task. */
-void batches_assign(struct balancer *b, struct task *task, int engine, int retries)
+void batches_assign(struct balancer *b, const struct sched_live *task, int engine)
 {
-    struct link_record record = *task->record;
-    record.retries = retries;
-    add(&b->outboxes[engine].run, &record, task->record + 1);
-    if (!task->repeatable) {
-        ipp_frames_clear(&task->frames);
-        task->record = NULL;
+    struct batched *batched = task->item;
+    struct link_record record = *batched->record;
+    record.retries = task->retries;
+    add(&b->outboxes[engine].run, &record, batched->record + 1);
+    if (task->retries == 0) {
+        ipp_frame_unref(batched->batch);
+        batched->batch = NULL;
     }
     if (b->outboxes[engine].run.used >= LINK_BATCH_BYTES)
         send_batch(b, engine, LINK_RUN, &b->outboxes[engine].run);
@@ -144,13 +153,14 @@ void batches_ended(struct balancer *b, struct link_message *msg)
     ipp_frame_t *batch = msg->frames.at[0];
     int engine = msg->envelope.engine;
     for (struct link_record *record; (record = link_batch_next(batch, &at)) != NULL;) {
+        void *item;
         bool ok = record->status == IPP_TASK_OK;
         note_time(b, record->time_ns);
-        if (sched_done(b->sched, record->task, engine, ok) != SCHED_FINISHED)
+        if (sched_done(b->sched, record->task, engine, ok, &item) != SCHED_FINISHED)
             continue;
         if (!ok && (record->task & DETACHED))
             b->failed++;
-        task_forget(b, task_find(b, record->task));
+        batches_forget(item);
     }
     struct finished *finished = &b->finished[engine];
     ipp_frame_t **slot = &finished->batches[finished->next_batch++ % BATCHES_KEPT];
@@ -180,7 +190,7 @@ void batches_serving(struct balancer *b, int engine)
 static bool is_quiet(struct balancer *b)
 {
     int serving = 0;
-    if (!b->application || HASH_COUNT(b->tasks) > 0)
+    if (!b->application || sched_live(b->sched) > 0)
         return false;
     for (int i = 0; i < b->engine_count; i++) {
         if (sched_engine_load(b->sched, i) < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The engines that have joined, sorted by load: one list per load, and the loads that occur linked
- * in order, so that the least loaded engine is found and moved in constant time. */
-#include "sched/sched_lane.h"
+ * The engines that have joined. The open ones are sorted by load: one list per load, and the loads
+ * that occur linked in order, so that the least loaded engine is found and moved in constant time.
+ * Those that take tasks are in one array besides. */
+#include "sched/sched_policy.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,12 +17,10 @@ int fleet_init(struct fleet *fleet, int limit)
 
 void fleet_free(struct fleet *fleet)
 {
-    for (int id = 0; id < fleet->size; id++) {
-        if (fleet->at[id])
-            free(fleet->at[id]->offers.heap);
+    for (int id = 0; id < fleet->size; id++)
         free(fleet->at[id]);
-    }
     free(fleet->at);
+    free(fleet->vacant);
     free(fleet->levels);
 }
 
@@ -103,11 +102,37 @@ static void level_exit(struct fleet *fleet, struct engine *engine)
         level_unlink(fleet, engine->load);
 }
 
+/* ---- who takes tasks ---- */
+
+static void note_vacancy(struct fleet *fleet, struct engine *engine)
+{
+    bool takes = fleet_takes(fleet, engine);
+    if (takes && engine->vacant < 0) {
+        engine->vacant = fleet->vacant_count++;
+        fleet->vacant[engine->vacant] = engine;
+    } else if (!takes && engine->vacant >= 0) {
+        struct engine *last = fleet->vacant[--fleet->vacant_count];
+        fleet->vacant[engine->vacant] = last;
+        last->vacant = engine->vacant;
+        engine->vacant = -1;
+    }
+}
+
+void fleet_set_limit(struct fleet *fleet, int limit)
+{
+    fleet->limit = limit;
+    for (int id = 0; id < fleet->size; id++)
+        if (fleet->at[id])
+            note_vacancy(fleet, fleet->at[id]);
+}
+
 void fleet_shift(struct fleet *fleet, struct engine *engine, int by)
 {
     int from = engine->load, to = from + by;
     assert(to >= 0 && to < fleet->level_count);
-    if (engine->paused) {
+    if (by > 0)
+        engine->used = ++fleet->moves;
+    if (engine->closed) {
         engine->load = to;
         return;
     }
@@ -118,17 +143,24 @@ void fleet_shift(struct fleet *fleet, struct engine *engine, int by)
     level_exit(fleet, engine);
     engine->load = to;
     level_enter(fleet, engine);
+    note_vacancy(fleet, engine);
 }
 
-void fleet_pause(struct fleet *fleet, struct engine *engine, bool pause)
+void fleet_close(struct fleet *fleet, struct engine *engine, unsigned why)
 {
-    if (engine->paused == pause)
-        return;
-    engine->paused = pause;
-    if (pause) {
+    if (!engine->closed)
         level_exit(fleet, engine);
+    engine->closed |= why;
+    note_vacancy(fleet, engine);
+}
+
+void fleet_open(struct fleet *fleet, struct engine *engine, unsigned why)
+{
+    if (!(engine->closed & why))
         return;
-    }
+    engine->closed &= ~why;
+    if (engine->closed)
+        return;
     int below = -1, above = fleet->lowest;
     while (above >= 0 && above < engine->load) {
         below = above;
@@ -137,9 +169,21 @@ void fleet_pause(struct fleet *fleet, struct engine *engine, bool pause)
     if (above != engine->load)
         level_link(fleet, engine->load, below, above);
     level_enter(fleet, engine);
+    note_vacancy(fleet, engine);
 }
 
 /* ---- coming and going ---- */
+
+static int grow(struct engine ***table, int from, int to)
+{
+    struct engine **at = realloc(*table, (size_t)to * sizeof *at);
+    if (!at)
+        return -1;
+    for (int i = from; i < to; i++)
+        at[i] = NULL;
+    *table = at;
+    return 0;
+}
 
 static int table_reserve(struct fleet *fleet, int id)
 {
@@ -150,17 +194,13 @@ static int table_reserve(struct fleet *fleet, int id)
         return -1;
     }
     int size = 2 * id + 16;
-    struct engine **at = realloc(fleet->at, (size_t)size * sizeof *at);
-    if (!at)
+    if (grow(&fleet->at, fleet->size, size) < 0 || grow(&fleet->vacant, fleet->size, size) < 0)
         return -1;
-    for (int i = fleet->size; i < size; i++)
-        at[i] = NULL;
-    fleet->at = at;
     fleet->size = size;
     return 0;
 }
 
-struct engine *fleet_add(struct fleet *fleet, int id)
+struct engine *fleet_add(struct fleet *fleet, int id, const struct sched_place *place)
 {
     if (id < 0 || fleet_engine(fleet, id)) {
         errno = id < 0 ? EINVAL : EEXIST;
@@ -173,20 +213,37 @@ struct engine *fleet_add(struct fleet *fleet, int id)
         return NULL;
     }
     engine->id = id;
+    engine->vacant = -1;
+    engine->place =
+        place ? *place
+              : (struct sched_place){ PLACE_UNKNOWN, PLACE_UNKNOWN, PLACE_UNKNOWN, PLACE_UNKNOWN };
     fleet->at[id] = engine;
     fleet->count++;
     if (!fleet->levels[0].first)
         level_link(fleet, 0, -1, fleet->lowest);
     level_enter(fleet, engine);
+    engine->used = engine->since;
+    note_vacancy(fleet, engine);
     return engine;
 }
 
 void fleet_remove(struct fleet *fleet, struct engine *engine)
 {
-    if (!engine->paused)
-        level_exit(fleet, engine);
-    offers_forget(&engine->offers);
+    fleet_close(fleet, engine, CLOSED_PAUSED);
     fleet->at[engine->id] = NULL;
     fleet->count--;
     free(engine);
+}
+
+int engine_distance(const struct engine *a, const struct engine *b)
+{
+    if (a == b)
+        return 0;
+    if (a->place.host != b->place.host || a->place.host == PLACE_UNKNOWN)
+        return 5;
+    if (a->place.package != b->place.package || a->place.package == PLACE_UNKNOWN)
+        return 4;
+    if (a->place.numa != b->place.numa || a->place.numa == PLACE_UNKNOWN)
+        return 3;
+    return a->place.core != b->place.core || a->place.core == PLACE_UNKNOWN ? 2 : 1;
 }

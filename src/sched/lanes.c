@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Lanes: one queue per distinct set of engines. A lane with targets makes offers to its engines;
  * those without are few (one, and one per set of engines where a task has failed) and every engine
- * looks at them itself. */
+ * looks at them itself, as at those of wide tasks. */
 #include "sched/sched_lane.h"
 
 #include <errno.h>
@@ -63,46 +63,76 @@ static uint64_t hash_set(uint64_t hash, const int *set, int count)
 static bool same_sets(const struct lane *a, const struct lane *b)
 {
     return a->target_count == b->target_count && a->failed_count == b->failed_count &&
+           a->width == b->width &&
            memcmp(a->targets, b->targets, (size_t)a->target_count * sizeof *a->targets) == 0 &&
            memcmp(a->failed, b->failed, (size_t)a->failed_count * sizeof *a->failed) == 0;
 }
 
-bool lane_has_failed(const struct lane *lane, int engine)
+static bool has_failed(const struct lane *lane, int engine)
 {
     return find(lane->failed, lane->failed_count, engine) >= 0;
+}
+
+/* Index among the targets, -1 when its tasks may not run there. */
+static int member_index(const struct lane *lane, int engine)
+{
+    return has_failed(lane, engine) ? -1 : find(lane->targets, lane->target_count, engine);
+}
+
+bool lane_allows(const struct lane *lane, int engine)
+{
+    return lane->target_count > 0 ? member_index(lane, engine) >= 0 : !has_failed(lane, engine);
 }
 
 /* The engine of one target, NULL when it is gone or tasks of the lane have failed there. */
 static struct engine *member(const struct lane *lane, const struct fleet *fleet, int i)
 {
     int id = lane->targets[i];
-    return lane_has_failed(lane, id) ? NULL : fleet_engine(fleet, id);
+    return has_failed(lane, id) ? NULL : fleet_engine(fleet, id);
+}
+
+int lane_alive(const struct lane *lane, const struct fleet *fleet)
+{
+    int alive = 0;
+    if (lane->target_count == 0) {
+        alive = fleet->count;
+        for (int i = 0; i < lane->failed_count; i++)
+            alive -= fleet_engine(fleet, lane->failed[i]) != NULL;
+    }
+    for (int i = 0; i < lane->target_count; i++)
+        alive += member(lane, fleet, i) != NULL;
+    return alive;
 }
 
 bool lane_reachable(const struct lane *lane, const struct fleet *fleet, int except)
 {
-    if (lane->target_count > 0) {
-        for (int i = 0; i < lane->target_count; i++)
-            if (lane->targets[i] != except && member(lane, fleet, i))
-                return true;
-        return false;
-    }
-    int out = except >= 0 && fleet_engine(fleet, except) && !lane_has_failed(lane, except);
-    for (int i = 0; i < lane->failed_count; i++)
-        out += fleet_engine(fleet, lane->failed[i]) != NULL;
-    return out < fleet->count;
+    bool counts = except >= 0 && fleet_engine(fleet, except) && lane_allows(lane, except);
+    return lane_alive(lane, fleet) - counts >= lane->width;
+}
+
+bool lane_hopeless(const struct lane *lane, const struct fleet *fleet)
+{
+    return (lane->target_count > 0 || lane->width > 1) && !lane_reachable(lane, fleet, -1);
+}
+
+/* Lanes whose tasks the engines are told of: the others they look at themselves. */
+static bool makes_offers(const struct lane *lane)
+{
+    return lane->target_count > 0 && lane->width == 1;
 }
 
 /* ---- life ---- */
 
-static struct lane *lane_create(const int *targets, int target_count, const int *failed,
-                                int failed_count)
+static struct lane *lane_create(struct lanes *lanes, const int *targets, int target_count,
+                                const int *failed, int failed_count, int width)
 {
     size_t ints = 2 * (size_t)target_count + (size_t)failed_count;
     struct lane *lane = calloc(1, sizeof *lane + ints * sizeof lane->sets[0]);
     if (!lane)
         return NULL;
+    lane->lanes = lanes;
     lane->base = lane;
+    lane->width = width;
     lane->targets = lane->sets;
     lane->failed = lane->targets + target_count;
     lane->places = lane->failed + failed_count;
@@ -114,8 +144,8 @@ static struct lane *lane_create(const int *targets, int target_count, const int 
     lane->failed_count = normalise(lane->failed, failed_count);
     for (int i = 0; i < lane->target_count; i++)
         lane->places[i] = -1;
-    lane->node.key =
-        hash_set(hash_set(0, lane->targets, lane->target_count), lane->failed, lane->failed_count);
+    lane->node.key = hash_set(hash_set((uint64_t)width, lane->targets, lane->target_count),
+                              lane->failed, lane->failed_count);
     return lane;
 }
 
@@ -136,34 +166,52 @@ static void adopt(struct lanes *lanes, struct lane *lane)
     lanes->all = lane;
 }
 
+/* As many offers as there may be engines, and room for one more of each that the lane has. */
+static int reserve_offers(struct lanes *lanes, const struct fleet *fleet, const struct lane *lane)
+{
+    if (!makes_offers(lane))
+        return 0;
+    if (lanes->offers_size < fleet->size) {
+        struct offers *grown = realloc(lanes->offers, (size_t)fleet->size * sizeof *grown);
+        if (!grown)
+            return -1;
+        for (int i = lanes->offers_size; i < fleet->size; i++)
+            grown[i] = (struct offers){ 0 };
+        lanes->offers = grown;
+        lanes->offers_size = fleet->size;
+    }
+    for (int i = 0; i < lane->target_count; i++)
+        if (member(lane, fleet, i) && offers_reserve(&lanes->offers[lane->targets[i]], 1) < 0)
+            return -1;
+    return 0;
+}
+
 /* Takes a new lane in, or frees it and takes the one that is there already; adds a reference. */
 static struct lane *intern(struct lanes *lanes, const struct fleet *fleet, struct lane *lane)
 {
     struct lane *same = find_same(lanes, lane);
-    struct engine *engine;
     if (same) {
         free(lane);
         same->refs++;
         return same;
     }
-    for (int i = 0; i < lane->target_count; i++)
-        if ((engine = member(lane, fleet, i)) && offers_reserve(&engine->offers, 1) < 0) {
-            free(lane);
-            errno = ENOMEM;
-            return NULL;
-        }
-    for (int i = 0; i < lane->target_count; i++)
-        if ((engine = member(lane, fleet, i)))
-            engine->offers.lanes++;
+    if (reserve_offers(lanes, fleet, lane) < 0) {
+        free(lane);
+        errno = ENOMEM;
+        return NULL;
+    }
+    for (int i = 0; makes_offers(lane) && i < lane->target_count; i++)
+        if (member(lane, fleet, i))
+            lanes->offers[lane->targets[i]].lanes++;
     adopt(lanes, lane);
     lane->refs++;
     return lane;
 }
 
 struct lane *lanes_get(struct lanes *lanes, const struct fleet *fleet, const int *targets,
-                       size_t target_count)
+                       size_t target_count, int width)
 {
-    if (target_count == 0) {
+    if (target_count == 0 && width == 1) {
         lanes->anyone->refs++;
         return lanes->anyone;
     }
@@ -171,21 +219,22 @@ struct lane *lanes_get(struct lanes *lanes, const struct fleet *fleet, const int
         errno = ENOMEM;
         return NULL;
     }
-    struct lane *lane = lane_create(targets, (int)target_count, NULL, 0);
+    struct lane *lane = lane_create(lanes, targets, (int)target_count, NULL, 0, width);
     return lane ? intern(lanes, fleet, lane) : NULL;
 }
 
-void lanes_unref(struct lanes *lanes, const struct fleet *fleet, struct lane *lane)
+void lanes_unref(const struct fleet *fleet, struct lane *lane)
 {
-    struct engine *engine;
+    struct lanes *lanes = lane->lanes;
     if (--lane->refs > 0)
         return;
-    for (int i = 0; i < lane->target_count; i++) {
-        if (!(engine = member(lane, fleet, i)))
+    for (int i = 0; makes_offers(lane) && i < lane->target_count; i++) {
+        if (!member(lane, fleet, i))
             continue;
+        struct offers *offers = &lanes->offers[lane->targets[i]];
         if (lane->places[i] >= 0)
-            offers_withdraw(&engine->offers, lane->places[i]);
-        engine->offers.lanes--;
+            offers_withdraw(offers, lane->places[i]);
+        offers->lanes--;
     }
     hash_table_remove(&lanes->table, &lane->node);
     if (lane->prev)
@@ -195,14 +244,14 @@ void lanes_unref(struct lanes *lanes, const struct fleet *fleet, struct lane *la
     if (lane->next)
         lane->next->prev = lane->prev;
     if (lane->base != lane)
-        lanes_unref(lanes, fleet, lane->base);
+        lanes_unref(fleet, lane->base);
     free(lane);
 }
 
 int lanes_init(struct lanes *lanes)
 {
     *lanes = (struct lanes){ 0 };
-    struct lane *anyone = lane_create(NULL, 0, NULL, 0);
+    struct lane *anyone = lane_create(lanes, NULL, 0, NULL, 0, 1);
     if (!anyone || hash_table_init(&lanes->table) < 0) {
         free(anyone);
         return -1;
@@ -221,13 +270,15 @@ static void free_lane(struct hash_node *node)
 void lanes_free(struct lanes *lanes)
 {
     hash_table_free(&lanes->table, free_lane);
+    for (int i = 0; i < lanes->offers_size; i++)
+        free(lanes->offers[i].heap);
+    free(lanes->offers);
 }
 
 /* ---- where a task that comes back may go ---- */
 
 /* The lane of tasks that failed where those of `lane` did and on `engine`. */
-static struct lane *lane_after(struct lanes *lanes, const struct fleet *fleet, struct lane *lane,
-                               int engine)
+static struct lane *lane_after(const struct fleet *fleet, struct lane *lane, int engine)
 {
     int *failed = malloc(((size_t)lane->failed_count + 1) * sizeof *failed);
     if (!failed)
@@ -235,10 +286,10 @@ static struct lane *lane_after(struct lanes *lanes, const struct fleet *fleet, s
     if (lane->failed_count > 0)
         memcpy(failed, lane->failed, (size_t)lane->failed_count * sizeof *failed);
     failed[lane->failed_count] = engine;
-    struct lane *after =
-        lane_create(lane->targets, lane->target_count, failed, lane->failed_count + 1);
+    struct lane *after = lane_create(lane->lanes, lane->targets, lane->target_count, failed,
+                                     lane->failed_count + 1, lane->width);
     free(failed);
-    if (!after || !(after = intern(lanes, fleet, after)))
+    if (!after || !(after = intern(lane->lanes, fleet, after)))
         return NULL;
     if (after->base == after) { /* new: it has no other base yet */
         after->base = lane->base;
@@ -247,25 +298,26 @@ static struct lane *lane_after(struct lanes *lanes, const struct fleet *fleet, s
     return after;
 }
 
-void lanes_avoid(struct lanes *lanes, const struct fleet *fleet, struct task *task, int engine)
+void lanes_avoid(const struct fleet *fleet, struct task *task, int engine)
 {
     struct lane *lane = task->lane;
     if (lane_reachable(lane, fleet, engine)) {
-        lane = lane_after(lanes, fleet, lane, engine);
+        lane = lane_after(fleet, lane, engine);
         if (!lane)
             return;
     } else {
         lane = lane->base;
         lane->refs++;
     }
-    lanes_unref(lanes, fleet, task->lane);
+    lanes_unref(fleet, task->lane);
     task->lane = lane;
 }
 
 /* ---- waiting ---- */
 
-static void open_link(struct lanes *lanes, struct lane *lane)
+static void open_link(struct lane *lane)
 {
+    struct lanes *lanes = lane->lanes;
     lane->open_prev = NULL;
     lane->open_next = lanes->open;
     if (lanes->open)
@@ -273,86 +325,119 @@ static void open_link(struct lanes *lanes, struct lane *lane)
     lanes->open = lane;
 }
 
-static void open_unlink(struct lanes *lanes, struct lane *lane)
+static void open_unlink(struct lane *lane)
 {
     if (lane->open_prev)
         lane->open_prev->open_next = lane->open_next;
     else
-        lanes->open = lane->open_next;
+        lane->lanes->open = lane->open_next;
     if (lane->open_next)
         lane->open_next->open_prev = lane->open_prev;
 }
 
 static bool is_open(const struct lane *lane)
 {
-    return lane->target_count == 0 && lane->failed_count > 0;
+    return !makes_offers(lane) && lane != lane->lanes->anyone;
 }
 
 /* The lane has a new first task: its engines must hear of it. */
 static void announce(struct lane *lane, const struct fleet *fleet)
 {
-    struct engine *engine;
-    for (int i = 0; i < lane->target_count; i++)
-        if ((engine = member(lane, fleet, i)))
-            offers_make(&engine->offers, lane, i);
+    for (int i = 0; makes_offers(lane) && i < lane->target_count; i++)
+        if (member(lane, fleet, i))
+            offers_make(&lane->lanes->offers[lane->targets[i]], lane, i);
 }
 
-void lanes_put(struct lanes *lanes, const struct fleet *fleet, struct task *task)
+static bool is_choosy(const struct task *task)
+{
+    return task->more && task->more->preferred_count > 0;
+}
+
+void lanes_put(const struct fleet *fleet, struct task *task)
 {
     struct lane *lane = task->lane;
     if (is_open(lane) && !lane->waiting.head)
-        open_link(lanes, lane);
+        open_link(lane);
     task_list_insert(&lane->waiting, task);
+    lane->choosy += is_choosy(task);
     if (lane->waiting.head == task)
         announce(lane, fleet);
 }
 
-void lanes_take(struct lanes *lanes, struct task *task)
+void lanes_take(struct task *task)
 {
     struct lane *lane = task->lane;
+    lane->passed = lane->waiting.head == task ? 0 : lane->passed + 1;
     task_list_remove(&lane->waiting, task);
+    lane->choosy -= is_choosy(task);
     if (is_open(lane) && !lane->waiting.head)
-        open_unlink(lanes, lane);
+        open_unlink(lane);
 }
 
-static struct task *older(struct task *a, struct task *b)
+static struct lane *older(struct lane *a, struct lane *b)
 {
-    return !a || (b && b->order < a->order) ? b : a;
+    return !a || (b && b->waiting.head->order < a->waiting.head->order) ? b : a;
 }
 
-struct task *lanes_next(const struct lanes *lanes, struct engine *engine)
+/* One of the first tasks that would rather be on this engine than the others; in the end the first
+ * one has its turn. */
+#define CHOOSY_WINDOW 16
+
+static struct task *choose(const struct lane *lane, const struct fleet *fleet,
+                           const struct engine *engine)
 {
-    struct task *next = lanes->anyone->waiting.head;
-    for (const struct lane *lane = lanes->open; lane; lane = lane->open_next)
-        if (!lane_has_failed(lane, engine->id))
-            next = older(next, lane->waiting.head);
-    const struct lane *best = offers_best(&engine->offers);
-    return best ? older(next, best->waiting.head) : next;
+    struct task *best = lane->waiting.head;
+    if (lane->choosy == 0 || lane->passed >= CHOOSY_WINDOW)
+        return best;
+    int least = policy_distance(fleet, best, engine);
+    struct task *task = best->next;
+    for (int i = 1; task && least > 0 && i < CHOOSY_WINDOW; task = task->next, i++) {
+        int distance = policy_distance(fleet, task, engine);
+        if (distance < least) {
+            least = distance;
+            best = task;
+        }
+    }
+    return best;
+}
+
+struct task *lanes_next(const struct lanes *lanes, const struct fleet *fleet,
+                        const struct engine *engine, bool wide)
+{
+    struct lane *best = lanes->anyone->waiting.head ? lanes->anyone : NULL;
+    for (struct lane *lane = lanes->open; lane; lane = lane->open_next)
+        if ((wide || lane->width == 1) && lane_allows(lane, engine->id))
+            best = older(best, lane);
+    if (engine->id < lanes->offers_size)
+        best = older(best, offers_best(&lanes->offers[engine->id]));
+    return best ? choose(best, fleet, engine) : NULL;
 }
 
 /* ---- engines come and go ---- */
 
-static int member_index(const struct lane *lane, int engine)
+int lanes_welcome(struct lanes *lanes, const struct fleet *fleet, const struct engine *engine)
 {
-    return lane_has_failed(lane, engine) ? -1 : find(lane->targets, lane->target_count, engine);
-}
-
-int lanes_welcome(struct lanes *lanes, struct engine *engine)
-{
-    int count = 0, i;
-    for (const struct lane *lane = lanes->all; lane; lane = lane->next)
-        count += member_index(lane, engine->id) >= 0;
-    if (offers_reserve(&engine->offers, count) < 0)
-        return -1;
-    engine->offers.lanes = count;
-    for (struct lane *lane = lanes->all; lane; lane = lane->next)
-        if (lane->waiting.head && (i = member_index(lane, engine->id)) >= 0)
-            offers_make(&engine->offers, lane, i);
+    int i;
+    for (struct lane *lane = lanes->all; lane; lane = lane->next) {
+        if (!makes_offers(lane) || (i = member_index(lane, engine->id)) < 0)
+            continue;
+        if (reserve_offers(lanes, fleet, lane) < 0)
+            return -1;
+        lanes->offers[engine->id].lanes++;
+        if (lane->waiting.head)
+            offers_make(&lanes->offers[engine->id], lane, i);
+    }
     return 0;
 }
 
+void lanes_dismiss(struct lanes *lanes, const struct engine *engine)
+{
+    if (engine->id < lanes->offers_size)
+        offers_forget(&lanes->offers[engine->id]);
+}
+
 /* All that waits in the lane goes on waiting in its base. */
-static void fold(struct lanes *lanes, const struct fleet *fleet, struct lane *lane)
+static void fold(const struct fleet *fleet, struct lane *lane)
 {
     struct lane *base = lane->base;
     struct task_list moved = lane->waiting;
@@ -362,13 +447,17 @@ static void fold(struct lanes *lanes, const struct fleet *fleet, struct lane *la
         count++;
     }
     if (is_open(lane))
-        open_unlink(lanes, lane);
+        open_unlink(lane);
+    if (is_open(base) && !base->waiting.head)
+        open_link(base);
+    base->choosy += lane->choosy;
+    lane->choosy = 0;
     lane->waiting = (struct task_list){ NULL, NULL };
     task_list_merge(&base->waiting, &moved);
     announce(base, fleet);
     base->refs += count;
     lane->refs -= count - 1; /* the last one may free it */
-    lanes_unref(lanes, fleet, lane);
+    lanes_unref(fleet, lane);
 }
 
 void lanes_collapse(struct lanes *lanes, const struct fleet *fleet)
@@ -377,6 +466,6 @@ void lanes_collapse(struct lanes *lanes, const struct fleet *fleet)
     for (struct lane *lane = lanes->all; lane; lane = next) {
         next = lane->next;
         if (lane->base != lane && lane->waiting.head && !lane_reachable(lane, fleet, -1))
-            fold(lanes, fleet, lane);
+            fold(fleet, lane);
     }
 }

@@ -1,62 +1,96 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The life of a task: taken in, waiting, on an engine, back again, ended. What holds between calls:
- * no task waits while an engine that may run it is free, so only an event's own tasks and engines
- * need to be looked at. A callback is the last thing each step does, when all records agree. */
-#include "sched/sched.h"
-#include "sched/sched_lane.h"
+ * The life of a task: taken in, waiting, on an engine, back again, ended. */
+#include "sched/sched_private.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
-struct sched {
-    struct sched_callbacks callbacks;
-    void *arg;
-    const struct sched_policy *policy;
-    size_t capacity;
-    bool calling; /* a callback runs */
-
-    struct hash_table tasks; /* all that live, by id */
-    struct fleet fleet;
-    struct lanes lanes;
-    struct deadlines deadlines;
-    size_t queued;
-    uint64_t submitted; /* tasks so far: the last one's order */
-};
-
-static struct task *task_find(const sched_t *sched, uint64_t id)
+struct task *task_find(const sched_t *sched, uint64_t id)
 {
     return (struct task *)hash_table_find(&sched->tasks, id);
 }
 
 /* ---- steps ---- */
 
-static void enqueue(sched_t *sched, struct task *task)
+static void start_timer(sched_t *sched, struct task *task)
+{
+    if (task_deadline_ms(task) != TASK_NO_DEADLINE)
+        deadlines_add(&sched->deadlines, task);
+}
+
+void step_stop_timer(sched_t *sched, struct task *task)
+{
+    if (task->more && task->more->timer != TASK_NO_TIMER)
+        deadlines_remove(&sched->deadlines, task);
+}
+
+void step_enqueue(sched_t *sched, struct task *task)
 {
     task->engine = TASK_QUEUED;
-    lanes_put(&sched->lanes, &sched->fleet, task);
-    if (task->deadline_ms != TASK_NO_DEADLINE)
-        deadlines_add(&sched->deadlines, task);
+    flows_put(&sched->flows, &sched->fleet, task);
+    start_timer(sched, task);
     sched->queued++;
 }
 
-static void dequeue(sched_t *sched, struct task *task)
+void step_dequeue(sched_t *sched, struct task *task)
 {
-    lanes_take(&sched->lanes, task);
-    if (task->timer != TASK_NO_TIMER)
-        deadlines_remove(&sched->deadlines, task);
+    if (task->engine == TASK_GATHERING)
+        gang_cancel(sched);
+    else if (task->engine == TASK_QUEUED)
+        flows_take(&sched->flows, task);
+    else if (task->engine == TASK_HELD)
+        task_list_remove(&sched->held, task);
+    else if (task->engine == TASK_SETTLED)
+        task_list_remove(&sched->settled, task);
+    step_stop_timer(sched, task);
     sched->queued--;
+}
+
+static void free_more(struct task_more *more)
+{
+    if (!more)
+        return;
+    for (int i = 0; more->parts && i < more->part_count; i++)
+        free(more->parts[i]);
+    free(more->parts);
+    free(more->preferred);
+    free(more->after.edges);
+    free(more->follow.edges);
+    free(more);
 }
 
 /* The task is in no list. */
 static void forget(sched_t *sched, struct task *task)
 {
+    struct flow *flow = flow_of(task);
     hash_table_remove(&sched->tasks, &task->node);
-    lanes_unref(&sched->lanes, &sched->fleet, task->lane);
-    if (task->deadline_ms != TASK_NO_DEADLINE)
+    lanes_unref(&sched->fleet, task->lane);
+    flow_count(flow, -1);
+    if (task_deadline_ms(task) != TASK_NO_DEADLINE)
         deadlines_release(&sched->deadlines);
-    free(task);
+    free_more(task->more);
+    task_pool_put(&sched->pool, task);
+}
+
+void step_end(sched_t *sched, struct task *task, bool ok, int engine)
+{
+    needs_remember(sched, task->node.key, ok, engine);
+    if (task->more) {
+        needs_clear(task);
+        needs_tell(sched, task, ok, engine);
+    }
+    forget(sched, task);
+}
+
+void step_call_assign(sched_t *sched, struct task *task, const int *engines, int count)
+{
+    struct sched_live live = task_live(task);
+    sched->calling = true;
+    sched->callbacks.assign(sched->arg, &live, engines, count);
+    sched->calling = false;
 }
 
 static void assign(sched_t *sched, struct task *task, struct engine *engine)
@@ -64,60 +98,103 @@ static void assign(sched_t *sched, struct task *task, struct engine *engine)
     task->engine = engine->id;
     task_list_append(&engine->tasks, task);
     fleet_shift(&sched->fleet, engine, 1);
+    flow_hold(&sched->flows, flow_of(task), 1);
+    step_call_assign(sched, task, &engine->id, 1);
+}
+
+void step_drop(sched_t *sched, struct task *task, const struct sched_end *end)
+{
+    struct sched_live live = task_live(task);
+    struct sched_end said = *end;
+    step_end(sched, task, false, said.engine);
     sched->calling = true;
-    sched->callbacks.assign(sched->arg, task->node.key, engine->id, task->retries);
+    sched->callbacks.drop(sched->arg, &live, &said);
     sched->calling = false;
 }
 
-/* The task is in no list. */
-static void drop(sched_t *sched, struct task *task, enum sched_drop why, int engine)
+void step_drop_queued(sched_t *sched, struct task *task, enum sched_drop why)
 {
-    uint64_t id = task->node.key;
-    forget(sched, task);
-    sched->calling = true;
-    sched->callbacks.drop(sched->arg, id, why, engine);
-    sched->calling = false;
+    step_dequeue(sched, task);
+    step_drop(sched, task, &(struct sched_end){ .why = why, .engine = -1 });
 }
 
-static void drop_queued(sched_t *sched, struct task *task, enum sched_drop why)
+bool step_serve(sched_t *sched, struct engine *engine)
 {
-    dequeue(sched, task);
-    drop(sched, task, why, -1);
-}
-
-/* Gives a free engine the oldest task that it may run; false when it is full or there is none. */
-static bool serve(sched_t *sched, struct engine *engine)
-{
+    if (sched->gang.task && gang_wants(sched, engine))
+        return true;
     if (sched->queued == 0 || !fleet_takes(&sched->fleet, engine))
         return false;
-    struct task *task = lanes_next(&sched->lanes, engine);
+    struct task *task = flows_next(&sched->flows, &sched->fleet, engine, !sched->gang.task);
     if (!task)
         return false;
-    dequeue(sched, task);
+    flows_take(&sched->flows, task);
+    if (task->lane->width > 1) {
+        gang_begin(sched, task);
+        return true;
+    }
+    step_stop_timer(sched, task);
+    sched->queued--;
     assign(sched, task, engine);
     return true;
 }
 
-/* Any task may run anywhere now: the least loaded engines go first, one task each and round. */
-static void serve_all(sched_t *sched)
+static struct engine *pick(sched_t *sched, const struct task *task)
+{
+    if (sched->fleet.vacant_count == 0)
+        return NULL;
+    sched->random ^= sched->random << 13; /* xorshift64: G. Marsaglia, J. Stat. Softw. 8 (14) */
+    sched->random ^= sched->random >> 7;
+    sched->random ^= sched->random << 17;
+    struct sched_choice choice = { &sched->fleet, task, sched->random };
+    return policy_pick(task->more ? task->more->policy : sched->policy, &choice);
+}
+
+/* The engine that is picked takes what it should get, and this may be another task. */
+void step_place(sched_t *sched, struct task *task)
+{
+    struct engine *engine;
+    while (task->engine == TASK_QUEUED && (engine = pick(sched, task)))
+        if (!step_serve(sched, engine))
+            return; /* a wide one, while another gathers */
+}
+
+/* The least loaded engines go first, one task each and round. False when it has to begin again: a
+ * wide task has moved engines. */
+static bool serve_round(sched_t *sched)
 {
     struct fleet *fleet = &sched->fleet;
+    uint64_t changes = sched->gang.changes;
     for (int load = fleet->lowest; load >= 0 && load < fleet->limit;
          load = fleet->levels[load].above) {
         struct engine *next;
         for (struct engine *engine = fleet->levels[load].first; engine; engine = next) {
             next = engine->next; /* served, it moves to the level above, and is asked again there */
-            serve(sched, engine);
+            step_serve(sched, engine);
+            if (sched->gang.changes != changes)
+                return false;
+        }
+    }
+    return true;
+}
+
+void step_serve_all(sched_t *sched)
+{
+    while (sched->queued > 0 && !serve_round(sched))
+        ;
+}
+
+void step_settle(sched_t *sched)
+{
+    while (sched->settled.head || sched->review) {
+        needs_settle(sched);
+        if (sched->review) {
+            sched->review = false;
+            step_serve_all(sched);
         }
     }
 }
 
 /* ---- create, destroy ---- */
-
-static int limit_of(int prefetch)
-{
-    return prefetch ? prefetch : INT_MAX;
-}
 
 sched_t *sched_create(const struct sched_options *options, const struct sched_callbacks *callbacks,
                       void *arg)
@@ -133,8 +210,10 @@ sched_t *sched_create(const struct sched_options *options, const struct sched_ca
     sched->arg = arg;
     sched->policy = options->policy ? options->policy : &sched_leastload;
     sched->capacity = options->capacity ? options->capacity : SIZE_MAX;
-    if (hash_table_init(&sched->tasks) < 0 || lanes_init(&sched->lanes) < 0 ||
-        fleet_init(&sched->fleet, limit_of(options->prefetch)) < 0) {
+    sched->random = UINT64_C(0x9e3779b97f4a7c15);
+    if (hash_table_init(&sched->tasks) < 0 ||
+        fleet_init(&sched->fleet, options->prefetch ? options->prefetch : INT_MAX) < 0 ||
+        memory_init(&sched->memory, options->remember) < 0) {
         sched_destroy(sched);
         errno = ENOMEM;
         return NULL;
@@ -144,7 +223,19 @@ sched_t *sched_create(const struct sched_options *options, const struct sched_ca
 
 static void free_task(struct hash_node *node)
 {
-    free(node);
+    free_more(((struct task *)node)->more);
+}
+
+static void free_parts(const struct fleet *fleet)
+{
+    for (int id = 0; id < fleet->size; id++) {
+        struct part *next;
+        for (struct part *part = fleet->at[id] ? fleet->at[id]->parts : NULL; part; part = next) {
+            next = part->next;
+            if (!part->task) /* the others are their tasks' */
+                free(part);
+        }
+    }
 }
 
 void sched_destroy(sched_t *sched)
@@ -153,119 +244,20 @@ void sched_destroy(sched_t *sched)
     if (!sched)
         return;
     assert(!sched->calling);
+    free_parts(&sched->fleet);
     hash_table_free(&sched->tasks, free_task);
-    lanes_free(&sched->lanes);
+    task_pool_free(&sched->pool);
+    flows_free(&sched->flows);
     fleet_free(&sched->fleet);
+    free(sched->gang.members);
+    free(sched->gang.ids);
+    free(sched->memory.at);
     free(sched->deadlines.heap);
     free(sched);
     errno = saved;
 }
 
-/* ---- engines ---- */
-
-int sched_engine_join(sched_t *sched, int id)
-{
-    assert(!sched->calling);
-    struct engine *engine = fleet_add(&sched->fleet, id);
-    if (!engine)
-        return -1;
-    if (lanes_welcome(&sched->lanes, engine) < 0) {
-        fleet_remove(&sched->fleet, engine);
-        errno = ENOMEM;
-        return -1;
-    }
-    while (serve(sched, engine))
-        ;
-    return 0;
-}
-
-/* Puts back what an engine that has left was holding; those without retries stay in `lost`. From
- * the youngest to the oldest, so that each goes to the head of its lane at once. */
-static void put_back(sched_t *sched, struct task_list *lost)
-{
-    struct task *older;
-    task_list_sort(lost);
-    for (struct task *task = lost->tail; task; task = older) {
-        older = task->prev;
-        if (task->retries == 0)
-            continue;
-        task->retries--;
-        task->blocked = false;
-        task_list_remove(lost, task);
-        enqueue(sched, task);
-    }
-}
-
-static void drop_unreachable(sched_t *sched)
-{
-    struct lane *next;
-    for (struct lane *lane = sched->lanes.all; lane; lane = next) {
-        next = lane->next;
-        if (!lane->waiting.head || lane->target_count == 0 ||
-            lane_reachable(lane, &sched->fleet, -1))
-            continue;
-        lane->refs++;
-        while (lane->waiting.head) /* each drop moves it, which the analyser does not see */
-            /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-            drop_queued(sched, lane->waiting.head, SCHED_DROP_UNREACHABLE);
-        lanes_unref(&sched->lanes, &sched->fleet, lane);
-    }
-}
-
-int sched_engine_leave(sched_t *sched, int id)
-{
-    assert(!sched->calling);
-    struct engine *engine = fleet_engine(&sched->fleet, id);
-    if (!engine) {
-        errno = ENOENT;
-        return -1;
-    }
-    struct task_list lost = engine->tasks;
-    fleet_remove(&sched->fleet, engine);
-    put_back(sched, &lost);
-    lanes_collapse(&sched->lanes, &sched->fleet);
-    struct task *task;
-    while ((task = lost.head)) {
-        task_list_remove(&lost, task);
-        drop(sched, task, SCHED_DROP_ENGINE_LOST, id);
-    }
-    drop_unreachable(sched);
-    serve_all(sched);
-    return 0;
-}
-
-int sched_engine_pause(sched_t *sched, int id, bool pause)
-{
-    assert(!sched->calling);
-    struct engine *engine = fleet_engine(&sched->fleet, id);
-    if (!engine) {
-        errno = ENOENT;
-        return -1;
-    }
-    fleet_pause(&sched->fleet, engine, pause);
-    while (serve(sched, engine))
-        ;
-    return 0;
-}
-
-int sched_set_prefetch(sched_t *sched, int prefetch)
-{
-    assert(!sched->calling);
-    if (prefetch < 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    int before = sched->fleet.limit;
-    sched->fleet.limit = limit_of(prefetch);
-    if (fleet_reserve(&sched->fleet, sched->tasks.count) < 0) {
-        sched->fleet.limit = before;
-        return -1;
-    }
-    serve_all(sched);
-    return 0;
-}
-
-/* ---- tasks ---- */
+/* ---- taken in ---- */
 
 static int64_t deadline(int64_t now_ms, int64_t timeout_ms)
 {
@@ -276,7 +268,8 @@ static int64_t deadline(int64_t now_ms, int64_t timeout_ms)
 
 static int check(const sched_t *sched, const struct sched_task *spec)
 {
-    if (spec->retries < 0 || spec->timeout_ms < 0)
+    if (spec->retries < 0 || spec->timeout_ms < 0 || spec->width < 0 ||
+        spec->priority > SCHED_PRIORITY_MOST || spec->priority < -SCHED_PRIORITY_MOST)
         errno = EINVAL;
     else if (task_find(sched, spec->id))
         errno = EEXIST;
@@ -285,32 +278,101 @@ static int check(const sched_t *sched, const struct sched_task *spec)
     return -1;
 }
 
+static bool has_more(const struct sched_task *spec)
+{
+    return spec->timeout_ms > 0 || spec->preferred_count > 0 || spec->width > 1 || spec->policy ||
+           spec->after.count > 0 || spec->follow.count > 0;
+}
+
+/* -1: ENOMEM, EINVAL. */
+static int read_more(sched_t *sched, struct task *task, const struct sched_task *spec,
+                     int64_t now_ms)
+{
+    struct task_more *more = task->more = calloc(1, sizeof *more);
+    if (!more)
+        return -1;
+    more->task = task;
+    more->deadline_ms = deadline(now_ms, spec->timeout_ms);
+    more->timer = TASK_NO_TIMER;
+    more->policy = spec->policy ? spec->policy : sched->policy;
+    size_t preferred = spec->preferred_count + spec->after.count; /* see needs.c: by_data */
+    if (preferred > INT_MAX / 4) {
+        errno = ENOMEM;
+        return -1;
+    }
+    if (preferred > 0) {
+        if (!(more->preferred = malloc(preferred * sizeof *more->preferred)))
+            return -1;
+        more->preferred_count = (int)spec->preferred_count;
+        if (spec->preferred_count > 0)
+            memcpy(more->preferred, spec->preferred,
+                   spec->preferred_count * sizeof *more->preferred);
+    }
+    return needs_read(sched, task, spec);
+}
+
 /* Memory for all that may happen to the task later, so that only taking it in can fail. */
+static int furnish(sched_t *sched, struct task *task, const struct sched_task *spec)
+{
+    int width = spec->width > 1 ? spec->width : 1;
+    struct flow *flow = flows_get(&sched->flows, spec->client, spec->priority);
+    /* One more than there are tasks: an engine may hold one that has ended without it. */
+    if (!flow || fleet_reserve(&sched->fleet, sched->tasks.count + 2) < 0)
+        return -1;
+    task->lane = lanes_get(&flow->lanes, &sched->fleet, spec->targets, spec->target_count, width);
+    if (!task->lane)
+        return -1;
+    if (width > 1 && (gang_reserve(&sched->gang, width) < 0 || gang_allot(task) < 0))
+        return -1;
+    return task_deadline_ms(task) == TASK_NO_DEADLINE ? 0 : deadlines_reserve(&sched->deadlines);
+}
+
+/* NULL: EINVAL, ENOMEM. */
 static struct task *task_create(sched_t *sched, const struct sched_task *spec, int64_t now_ms)
 {
-    struct task *task = malloc(sizeof *task);
+    struct task *task = task_pool_get(&sched->pool);
     if (!task)
         return NULL;
     *task = (struct task){ .node.key = spec->id,
-                           .deadline_ms = deadline(now_ms, spec->timeout_ms),
+                           .item = spec->item,
                            .engine = TASK_QUEUED,
-                           .retries = spec->retries,
-                           .timer = TASK_NO_TIMER };
-    if (fleet_reserve(&sched->fleet, sched->tasks.count + 1) < 0)
-        goto error;
-    task->lane = lanes_get(&sched->lanes, &sched->fleet, spec->targets, spec->target_count);
-    if (!task->lane)
-        goto error;
-    if (task->deadline_ms != TASK_NO_DEADLINE && deadlines_reserve(&sched->deadlines) < 0)
-        goto error_lane;
+                           .retries = (unsigned)spec->retries & TASK_RETRIES_MOST };
+    if ((has_more(spec) && read_more(sched, task, spec, now_ms) < 0) ||
+        furnish(sched, task, spec) < 0) {
+        int error = errno;
+        if (task->lane)
+            lanes_unref(&sched->fleet, task->lane);
+        free_more(task->more);
+        task_pool_put(&sched->pool, task);
+        errno = error == EINVAL ? EINVAL : ENOMEM;
+        return NULL;
+    }
+    flow_count(flow_of(task), 1);
     hash_table_insert(&sched->tasks, &task->node);
     return task;
-error_lane:
-    lanes_unref(&sched->lanes, &sched->fleet, task->lane);
-error:
-    free(task);
-    errno = ENOMEM;
-    return NULL;
+}
+
+static bool depends(const struct task *task)
+{
+    return task->more && (task->more->after.edges || task->more->follow.edges);
+}
+
+/* errno of a refusal, else 0. `engine`: the free one for it. */
+static int refusal(const sched_t *sched, const struct task *task, const struct engine *engine)
+{
+    const struct lane *lane = task->lane;
+    if (engine)
+        return 0;
+    if (lane_hopeless(lane, &sched->fleet))
+        return lane->width > 1 && lane_alive(lane, &sched->fleet) > 0 ? ERANGE : EHOSTUNREACH;
+    return sched->queued >= sched->capacity ? ENOBUFS : 0;
+}
+
+static void hold(sched_t *sched, struct task *task)
+{
+    needs_add(sched, task);
+    start_timer(sched, task);
+    sched->queued++;
 }
 
 int sched_submit(sched_t *sched, const struct sched_task *spec, int64_t now_ms)
@@ -321,12 +383,9 @@ int sched_submit(sched_t *sched, const struct sched_task *spec, int64_t now_ms)
     struct task *task = task_create(sched, spec, now_ms);
     if (!task)
         return -1;
-    struct engine *engine = sched->policy->pick(&sched->fleet, task->lane);
-    int refused = 0;
-    if (!engine && task->lane->target_count > 0 && !lane_reachable(task->lane, &sched->fleet, -1))
-        refused = EHOSTUNREACH;
-    else if (!engine && sched->queued >= sched->capacity)
-        refused = ENOBUFS;
+    bool at_once = task->lane->width == 1 && !depends(task);
+    struct engine *engine = at_once ? pick(sched, task) : NULL;
+    int refused = refusal(sched, task, engine);
     if (refused) {
         forget(sched, task);
         errno = refused;
@@ -335,76 +394,135 @@ int sched_submit(sched_t *sched, const struct sched_task *spec, int64_t now_ms)
     task->order = ++sched->submitted;
     if (engine)
         assign(sched, task, engine);
+    else if (depends(task))
+        hold(sched, task);
     else
-        enqueue(sched, task);
+        step_enqueue(sched, task);
+    if (!at_once && task->engine == TASK_QUEUED)
+        step_place(sched, task);
+    step_settle(sched);
     return 0;
 }
 
-/* It waits again only if no engine is free for it. The one that is picked takes its oldest task,
- * and where that is the engine which has just got free, this may be another. */
-static void retry(sched_t *sched, struct task *task, struct engine *left)
+/* ---- ended ---- */
+
+/* The engine that has just got free may be given another one. */
+static void put_back(sched_t *sched, struct task *task, const struct engine *left)
 {
-    struct engine *engine;
-    task->retries--;
-    lanes_avoid(&sched->lanes, &sched->fleet, task, left->id);
-    enqueue(sched, task);
-    while (task->engine == TASK_QUEUED && (engine = sched->policy->pick(&sched->fleet, task->lane)))
-        serve(sched, engine);
-    serve(sched, left);
+    lanes_avoid(&sched->fleet, task, left->id);
+    step_enqueue(sched, task);
+    step_place(sched, task);
 }
 
-int sched_done(sched_t *sched, uint64_t id, int engine_id, bool ok)
+static void release(sched_t *sched, struct task *task, struct engine *engine)
 {
-    assert(!sched->calling);
-    struct task *task = task_find(sched, id);
-    if (!task || task->engine == TASK_QUEUED || task->engine != engine_id) {
-        errno = ENOENT;
-        return -1;
-    }
-    struct engine *engine = fleet_engine(&sched->fleet, engine_id);
     task_list_remove(&engine->tasks, task);
-    if (!task->blocked)
+    if (!task->blocked) {
         fleet_shift(&sched->fleet, engine, -1);
+        flow_hold(&sched->flows, flow_of(task), -1);
+    }
     task->blocked = false;
+}
+
+static int narrow_done(sched_t *sched, struct task *task, struct engine *engine, bool ok,
+                       void **item)
+{
+    release(sched, task, engine);
     if (!ok && task->retries > 0) {
-        retry(sched, task, engine);
+        task->retries--;
+        put_back(sched, task, engine);
         return SCHED_RETRY;
     }
-    forget(sched, task);
-    serve(sched, engine);
+    *item = task->item;
+    step_end(sched, task, ok, engine->id);
     return SCHED_FINISHED;
 }
 
-int sched_task_blocked(sched_t *sched, uint64_t id, bool blocked)
+int sched_done(sched_t *sched, uint64_t id, int engine_id, bool ok, void **item)
 {
     assert(!sched->calling);
-    struct task *task = task_find(sched, id);
-    if (!task || task->engine == TASK_QUEUED) {
+    int end;
+    void *unwanted;
+    struct engine *engine = fleet_engine(&sched->fleet, engine_id);
+    struct task *task = engine ? task_find(sched, id) : NULL;
+    struct part *part;
+    if (!item)
+        item = &unwanted;
+    if (task && task->engine == engine_id) {
+        end = narrow_done(sched, task, engine, ok, item);
+    } else if (engine && (part = gang_part(engine, id))) {
+        end = gang_done(sched, engine, part, ok, item);
+    } else {
         errno = ENOENT;
         return -1;
     }
-    struct engine *engine = fleet_engine(&sched->fleet, task->engine);
+    step_settle(sched);
+    step_serve(sched, engine);
+    step_settle(sched);
+    return end;
+}
+
+int sched_declined(sched_t *sched, uint64_t id, int engine_id)
+{
+    assert(!sched->calling);
+    struct engine *engine = fleet_engine(&sched->fleet, engine_id);
+    struct task *task = engine ? task_find(sched, id) : NULL;
+    if (!task || task->engine != engine_id) {
+        errno = ENOENT;
+        return -1;
+    }
+    release(sched, task, engine);
+    if (lane_reachable(task->lane, &sched->fleet, engine_id))
+        put_back(sched, task, engine);
+    else
+        step_drop(sched, task, &(struct sched_end){ .why = SCHED_DROP_IMPOSSIBLE, .engine = -1 });
+    step_settle(sched);
+    step_serve(sched, engine);
+    step_settle(sched);
+    return 0;
+}
+
+int sched_task_blocked(sched_t *sched, uint64_t id, int engine_id, bool blocked)
+{
+    assert(!sched->calling);
+    struct engine *engine = fleet_engine(&sched->fleet, engine_id);
+    struct task *task = engine ? task_find(sched, id) : NULL;
+    struct part *part = engine ? gang_part(engine, id) : NULL;
+    bool narrow = task && task->engine == engine_id;
+    if (!narrow && !part) {
+        errno = ENOENT;
+        return -1;
+    }
     if (!blocked && fleet_reserve_load(&sched->fleet, (size_t)engine->load + 1) < 0)
         return -1;
-    if (task->blocked != blocked)
-        fleet_shift(&sched->fleet, engine, blocked ? -1 : 1);
-    task->blocked = blocked;
-    while (serve(sched, engine))
+    if ((narrow ? task->blocked : part->blocked) == blocked)
+        return 0;
+    fleet_shift(&sched->fleet, engine, blocked ? -1 : 1);
+    if (narrow)
+        task->blocked = blocked;
+    else
+        part->blocked = blocked;
+    if (narrow || part->task)
+        flow_hold(&sched->flows, flow_of(narrow ? task : part->task), blocked ? -1 : 1);
+    while (step_serve(sched, engine))
         ;
+    step_settle(sched);
     return 0;
 }
 
 int sched_abort(sched_t *sched, uint64_t id)
 {
     assert(!sched->calling);
+    int engine;
     struct task *task = task_find(sched, id);
     if (!task) {
         errno = ENOENT;
         return -1;
     }
-    if (task->engine != TASK_QUEUED)
-        return task->engine;
-    drop_queued(sched, task, SCHED_DROP_ABORTED);
+    if (sched_task_engines(sched, id, &engine, 1) > 0)
+        return engine;
+    step_drop_queued(sched, task, SCHED_DROP_ABORTED);
+    step_settle(sched);
     errno = 0;
     return -1;
 }
@@ -414,35 +532,7 @@ int64_t sched_tick(sched_t *sched, int64_t now_ms)
     assert(!sched->calling);
     struct deadlines *deadlines = &sched->deadlines;
     while (deadlines->count > 0 && deadlines->heap[0].at_ms <= now_ms)
-        drop_queued(sched, deadlines->heap[0].task, SCHED_DROP_TIMED_OUT);
+        step_drop_queued(sched, deadlines->heap[0].more->task, SCHED_DROP_TIMED_OUT);
+    step_settle(sched);
     return deadlines->count > 0 ? deadlines->heap[0].at_ms : -1;
-}
-
-/* ---- reading ---- */
-
-size_t sched_queued(const sched_t *sched)
-{
-    return sched->queued;
-}
-
-int sched_engine_load(const sched_t *sched, int id)
-{
-    const struct engine *engine = fleet_engine(&sched->fleet, id);
-    if (!engine) {
-        errno = ENOENT;
-        return -1;
-    }
-    return engine->load;
-}
-
-void sched_each(const sched_t *sched, void (*fn)(void *arg, uint64_t task, int engine), void *arg)
-{
-    const struct fleet *fleet = &sched->fleet;
-    for (const struct lane *lane = sched->lanes.all; lane; lane = lane->next)
-        for (const struct task *task = lane->waiting.head; task; task = task->next)
-            fn(arg, task->node.key, TASK_QUEUED);
-    for (int id = 0; id < fleet->size; id++)
-        for (const struct task *task = fleet->at[id] ? fleet->at[id]->tasks.head : NULL; task;
-             task = task->next)
-            fn(arg, task->node.key, id);
 }

@@ -4,9 +4,7 @@
 #ifndef IPP_SCHED_TASK_H
 #define IPP_SCHED_TASK_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "sched/sched.h"
 
 struct lane;
 
@@ -33,32 +31,125 @@ struct hash_node *hash_node_same(const struct hash_node *node); /* the next one 
 
 /* ---- tasks ---- */
 
-#define TASK_QUEUED (-1)         /* for `engine` */
+/* For `engine`, where it is not one. */
+#define TASK_QUEUED (-1)    /* in its lane */
+#define TASK_HELD (-2)      /* depends on others that have not ended */
+#define TASK_SETTLED (-3)   /* does so no more: on its way to its lane, or to its end */
+#define TASK_GATHERING (-4) /* waits for its engines to get idle */
+#define TASK_WIDE (-5)      /* on the engines of its parts */
+
 #define TASK_NO_TIMER UINT32_MAX /* for `timer` */
 #define TASK_NO_DEADLINE INT64_MAX
+#define TASK_RETRIES_MOST INT32_MAX
 
 struct task {
     struct hash_node node;    /* key: its id; must be the first member */
     uint64_t order;           /* of submission; kept when it is put back */
-    int64_t deadline_ms;      /* it must have left the queue by then */
-    struct task *next, *prev; /* in the list of its lane, or of its engine */
+    struct task *next, *prev; /* in the list of its lane, of its engine, or of what it waits in */
     struct lane *lane;        /* where it may run; one reference */
-    int engine;               /* that holds it */
-    int retries;              /* left */
-    uint32_t timer;           /* its place in the heap of deadlines, while it waits */
-    bool blocked;             /* runs, and does not count for its engine's load */
+    struct task_more *more;   /* NULL: there is nothing more to it */
+    void *item;               /* the caller's */
+    int engine;               /* that holds it, or where it is else */
+    unsigned retries : 31;    /* left */
+    unsigned blocked : 1;     /* runs, and does not count for its engine's load */
 };
 
 _Static_assert(sizeof(void *) > 8 || sizeof(struct task) <= 72, "a million tasks fit 100 MB");
+
+/* A task that another one depends on. */
+struct edge {
+    uint64_t id;
+    struct task *waiter;
+    struct task *awaited;     /* NULL: it has ended */
+    struct edge *next, *prev; /* of those that wait for the same task */
+    int engine;               /* where it ended, -1: nowhere */
+    bool good;                /* it ended, and so that it counts */
+    bool follows;             /* belongs to `follow` */
+};
+
+struct need {
+    struct edge *edges; /* NULL: no dependency, or settled */
+    size_t count, pending, good;
+    bool all, success, failure;
+};
+
+/* One engine's share of a wide task. */
+struct part {
+    struct part *next, *prev; /* of its engine */
+    struct task *task;        /* NULL: it has ended without this one */
+    uint64_t id;              /* the task's */
+    int engine;
+    bool blocked;
+};
+
+struct task_more {
+    struct task *task;   /* whose it is */
+    int64_t deadline_ms; /* it must have left the queue by then */
+    uint32_t timer;      /* its place in the heap of deadlines, while it waits */
+    const struct sched_policy *policy;
+    struct need after, follow;
+    struct edge *waiters;  /* of those that depend on this one */
+    struct task *released; /* the next one of sched->released */
+    bool doomed;           /* what it depends on can not come true */
+    struct sched_end end;  /* of one that is doomed */
+    int *preferred;        /* engines, sorted */
+    int preferred_count;
+    int part_count, running; /* of a wide task that is assigned */
+    bool all_ok;
+    struct part **parts; /* room for as many as it is wide */
+};
 
 struct task_list {
     struct task *head, *tail;
 };
 
-void task_list_append(struct task_list *list, struct task *task);
+/* Memory for tasks; it goes back to the system when there is none left. */
+struct task_pool {
+    struct task *free; /* linked by `next` */
+    struct task_chunk *chunks;
+    size_t used; /* tasks */
+};
+
+struct task *task_pool_get(struct task_pool *pool); /* NULL: ENOMEM */
+void task_pool_put(struct task_pool *pool, struct task *task);
+void task_pool_free(struct task_pool *pool);
+
+static inline int64_t task_deadline_ms(const struct task *task)
+{
+    return task->more ? task->more->deadline_ms : TASK_NO_DEADLINE;
+}
+
+static inline struct sched_live task_live(const struct task *task)
+{
+    return (struct sched_live){ task->node.key, task->item, (int)task->retries };
+}
+
+static inline void task_list_append(struct task_list *list, struct task *task)
+{
+    task->prev = list->tail;
+    task->next = NULL;
+    if (list->tail)
+        list->tail->next = task;
+    else
+        list->head = task;
+    list->tail = task;
+}
+
+static inline void task_list_remove(struct task_list *list, struct task *task)
+{
+    if (task->prev)
+        task->prev->next = task->next;
+    else
+        list->head = task->next;
+    if (task->next)
+        task->next->prev = task->prev;
+    else
+        list->tail = task->prev;
+}
+
 /* By order. Walks from both ends at once: what is put in belongs near one of them. */
 void task_list_insert(struct task_list *list, struct task *task);
-void task_list_remove(struct task_list *list, struct task *task);
+struct task *task_list_shift(struct task_list *list); /* the first one; there must be one */
 /* Both sorted by order; `from` is empty afterwards. */
 void task_list_merge(struct task_list *into, struct task_list *from);
 void task_list_sort(struct task_list *list);
@@ -67,7 +158,7 @@ void task_list_sort(struct task_list *list);
 
 struct deadline {
     int64_t at_ms;
-    struct task *task;
+    struct task_more *more; /* the task's */
 };
 
 struct deadlines {

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Wide tasks: they gather engines, run on all of them at once, and end when the last one has. */
+#include "sched/sched_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+int gang_reserve(struct gang *gang, int width)
+{
+    if (width <= gang->size)
+        return 0;
+    struct engine **members = realloc(gang->members, (size_t)width * sizeof *members);
+    if (members)
+        gang->members = members;
+    int *ids = members ? realloc(gang->ids, (size_t)width * sizeof *ids) : NULL;
+    if (!ids)
+        return -1;
+    gang->ids = ids;
+    gang->size = width;
+    return 0;
+}
+
+int gang_allot(struct task *task)
+{
+    struct task_more *more = task->more;
+    int width = task->lane->width;
+    if (width == 1)
+        return 0;
+    if (!more->parts) {
+        if (!(more->parts = calloc((size_t)width, sizeof(struct part *))))
+            return -1;
+        more->part_count = width;
+    }
+    for (int i = 0; i < width; i++)
+        if (!more->parts[i] && !(more->parts[i] = calloc(1, sizeof(struct part))))
+            return -1;
+    return 0;
+}
+
+/* ---- gathering ---- */
+
+static bool is_member(const struct engine *engine)
+{
+    return engine->closed & CLOSED_GATHERED;
+}
+
+/* Not where it still runs for a time before. */
+static bool may_join(const struct gang *gang, const struct engine *engine)
+{
+    return lane_allows(gang->task->lane, engine->id) && !gang_part(engine, gang->task->node.key);
+}
+
+static void add_member(sched_t *sched, int at, struct engine *engine)
+{
+    fleet_close(&sched->fleet, engine, CLOSED_GATHERED);
+    sched->gang.members[at] = engine;
+    sched->gang.changes++;
+}
+
+static void give_back(sched_t *sched, struct engine *engine)
+{
+    fleet_open(&sched->fleet, engine, CLOSED_GATHERED);
+    sched->gang.changes++;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    int x = (*(struct engine *const *)a)->id, y = (*(struct engine *const *)b)->id;
+    return (x > y) - (x < y);
+}
+
+static void start_part(struct task *task, struct part *part, struct engine *engine)
+{
+    *part = (struct part){
+        .task = task, .id = task->node.key, .engine = engine->id, .next = engine->parts
+    };
+    if (engine->parts)
+        engine->parts->prev = part;
+    engine->parts = part;
+}
+
+static void start(sched_t *sched)
+{
+    struct gang *gang = &sched->gang;
+    struct task *task = gang->task;
+    qsort(gang->members, (size_t)gang->count, sizeof(struct engine *), compare_ids);
+    for (int i = 0; i < gang->count; i++) {
+        struct engine *engine = gang->members[i];
+        give_back(sched, engine);
+        fleet_shift(&sched->fleet, engine, 1);
+        start_part(task, task->more->parts[i], engine);
+        gang->ids[i] = engine->id;
+    }
+    task->more->running = gang->count;
+    task->more->all_ok = true;
+    task->engine = TASK_WIDE;
+    task_list_append(&sched->wide, task);
+    flow_hold(&sched->flows, flow_of(task), gang->count);
+    step_stop_timer(sched, task);
+    sched->queued--;
+    gang->task = NULL;
+    sched->review = true; /* they take others behind it, and the next wide one may begin */
+    step_call_assign(sched, task, gang->ids, gang->count);
+}
+
+/* True when all have come, and it has started. */
+static bool start_if_idle(sched_t *sched)
+{
+    const struct gang *gang = &sched->gang;
+    if (!gang->task || gang->count < gang->task->lane->width)
+        return false;
+    for (int i = 0; i < gang->count; i++)
+        if (gang->members[i]->load > 0)
+            return false;
+    start(sched);
+    return true;
+}
+
+/* From the least loaded one on. */
+void gang_refill(sched_t *sched)
+{
+    struct gang *gang = &sched->gang;
+    const struct fleet *fleet = &sched->fleet;
+    if (!gang->task)
+        return;
+    for (int load = fleet->lowest; load >= 0; load = fleet->levels[load].above) {
+        struct engine *next;
+        for (struct engine *engine = fleet->levels[load].first; engine; engine = next) {
+            next = engine->next;
+            if (gang->count < gang->task->lane->width && may_join(gang, engine))
+                add_member(sched, gang->count++, engine);
+        }
+    }
+    start_if_idle(sched);
+}
+
+void gang_begin(sched_t *sched, struct task *task)
+{
+    task->engine = TASK_GATHERING;
+    sched->gang.task = task;
+    sched->gang.count = 0;
+    sched->gang.changes++;
+    sched->review = true; /* the engine that was to be served may not be among its members */
+    gang_refill(sched);
+}
+
+void gang_cancel(sched_t *sched)
+{
+    for (int i = 0; i < sched->gang.count; i++)
+        give_back(sched, sched->gang.members[i]);
+    sched->gang.task = NULL;
+    sched->gang.count = 0;
+    sched->review = true;
+}
+
+void gang_excuse(sched_t *sched, struct engine *engine)
+{
+    struct gang *gang = &sched->gang;
+    int at = 0;
+    if (!gang->task || !is_member(engine))
+        return;
+    while (gang->members[at] != engine)
+        at++;
+    gang->members[at] = gang->members[--gang->count];
+    give_back(sched, engine);
+}
+
+static int busiest(const struct gang *gang)
+{
+    int at = 0;
+    for (int i = 1; i < gang->count; i++)
+        if (gang->members[i]->load > gang->members[at]->load)
+            at = i;
+    return at;
+}
+
+/* An idle engine takes the place of a busy one, which goes on as before. */
+static bool join_idle(sched_t *sched, struct engine *engine)
+{
+    struct gang *gang = &sched->gang;
+    if (engine->closed || engine->load > 0 || !may_join(gang, engine))
+        return false;
+    if (gang->count < gang->task->lane->width) {
+        add_member(sched, gang->count++, engine);
+        return true;
+    }
+    int at = busiest(gang);
+    struct engine *other = gang->members[at];
+    if (other->load == 0)
+        return false;
+    add_member(sched, at, engine);
+    give_back(sched, other);
+    sched->review = true;
+    return true;
+}
+
+bool gang_wants(sched_t *sched, struct engine *engine)
+{
+    bool joined = !is_member(engine) && join_idle(sched, engine);
+    return start_if_idle(sched) || joined;
+}
+
+/* ---- running ---- */
+
+struct part *gang_part(const struct engine *engine, uint64_t id)
+{
+    struct part *part = engine->parts;
+    while (part && part->id != id)
+        part = part->next;
+    return part;
+}
+
+static void unlink_part(sched_t *sched, struct engine *engine, struct part *part)
+{
+    if (part->prev)
+        part->prev->next = part->next;
+    else
+        engine->parts = part->next;
+    if (part->next)
+        part->next->prev = part->prev;
+    if (part->task && !part->blocked)
+        flow_hold(&sched->flows, flow_of(part->task), -1);
+}
+
+int gang_done(sched_t *sched, struct engine *engine, struct part *part, bool ok, void **item)
+{
+    struct task *task = part->task;
+    unlink_part(sched, engine, part);
+    if (!part->blocked)
+        fleet_shift(&sched->fleet, engine, -1);
+    if (!task) {
+        free(part);
+        gang_refill(sched); /* it may have been kept out by this */
+        return SCHED_PARTIAL;
+    }
+    part->id = 0;
+    part->task = NULL;
+    task->more->all_ok = task->more->all_ok && ok;
+    if (--task->more->running > 0)
+        return SCHED_PARTIAL;
+    task_list_remove(&sched->wide, task);
+    /* Engines may have left after they had done their part. */
+    bool again = task->retries > 0 && !lane_hopeless(task->lane, &sched->fleet);
+    if (!task->more->all_ok && again) {
+        task->retries--;
+        step_enqueue(sched, task);
+        step_place(sched, task);
+        return SCHED_RETRY;
+    }
+    *item = task->item;
+    step_end(sched, task, task->more->all_ok, task->more->parts[0]->engine);
+    return SCHED_FINISHED;
+}
+
+/* It ends, or begins again, without what its engines still do for it. */
+static void disown(sched_t *sched, struct task *task)
+{
+    for (int i = 0; i < task->more->part_count; i++) {
+        struct part *part = task->more->parts[i];
+        if (!part || part->task != task)
+            continue; /* it has reported */
+        if (!part->blocked)
+            flow_hold(&sched->flows, flow_of(task), -1);
+        part->task = NULL;
+        task->more->parts[i] = NULL;
+    }
+    task->more->running = 0;
+    task_list_remove(&sched->wide, task);
+}
+
+void gang_lost(sched_t *sched, struct engine *engine, struct task_list *lost)
+{
+    struct part *part;
+    while ((part = engine->parts)) {
+        struct task *task = part->task;
+        if (task) {
+            disown(sched, task);
+            task_list_append(lost, task);
+        }
+        unlink_part(sched, engine, part);
+        free(part);
+    }
+}
