@@ -73,14 +73,26 @@ json_t *request_engine_info(const struct engine *engine, const struct request *r
                      "method", method);
 }
 
+/* ipyparallel's word for a condition of the task's own: another engine may do. */
+static bool is_unmet(ipp_frame_t *content)
+{
+    json_t *error = wire_json_read(content, NULL);
+    bool unmet = strcmp(wire_json_string(error, "ename", ""), "UnmetDependency") == 0;
+    json_decref(error);
+    return unmet;
+}
+
 static void tell_balancer(struct engine *engine, const struct request *request,
                           enum link_status status)
 {
+    ipp_frames_t frames = { 0 };
     struct link_envelope done = { .kind = LINK_DONE,
                                   .engine = engine->id,
                                   .request = request->envelope.request,
                                   .value = status };
-    link_send(engine->link, 1, LINK_DATA, &done, NULL);
+    if (status == LINK_UNMET)
+        ipp_frames_share(&frames, &request->frames, 0);
+    link_send(engine->link, 1, LINK_DATA, &done, &frames);
 }
 
 /* Takes content and buffers. -1: nothing was sent. */
@@ -117,7 +129,11 @@ void request_reply(struct engine *engine, struct request *request, enum link_sta
                    ipp_frame_t *content, ipp_frames_t *buffers)
 {
     bool task = request->envelope.flags & LINK_FROM_BALANCER;
-    if (task && status == LINK_ERROR && request->envelope.value > 0) { /* it will be tried again */
+    if (task && status == LINK_ERROR && is_unmet(content))
+        status = LINK_UNMET;
+    bool again =
+        status == LINK_UNMET || (task && status == LINK_ERROR && request->envelope.value > 0);
+    if (again) {
         ipp_frame_unref(content);
         ipp_frames_clear(buffers);
     } else if (send_reply(engine, request, status, content, buffers) < 0) {

@@ -95,16 +95,6 @@ def test_an_error_does_not_disturb_the_others(rc: Client) -> None:
     assert all(isinstance(e, error.RemoteError) and e.ename == "ValueError" for e in results[1::2])
 
 
-@pytest.mark.ours_only("the original knows dependencies of tasks")
-def test_dependencies_are_refused_in_words(rc: Client) -> None:
-    view = rc.load_balanced_view()
-    first = view.apply_async(remote.echo, 1)
-    with view.temp_flags(after=[first.msg_ids[0]]):
-        with pytest.raises(error.RemoteError, match="after, follow"):
-            view.apply_async(remote.echo, 2).get(20)
-    assert first.get(20) == 1
-
-
 @pytest.mark.ours_only("the original hands out prefetched tasks before it looks at the time")
 def test_time_limit_without_dependency(rc: Client, gate: Any, soon: Any, tmp_path: Any) -> None:
     view = rc.load_balanced_view(targets=[0])

@@ -162,6 +162,8 @@ static void part_done(struct bridge *b, struct pending *p, struct part *part)
     if (answers_together(p))
         answer_together(b, p);
     b->last_work_ms = ipp_now_ms();
+    if (p->from.channel == WIRE_TASK)
+        ended_add(b, p->msg_id, p->number);
     pending_free(b, p);
 }
 

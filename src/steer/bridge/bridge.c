@@ -110,6 +110,7 @@ static void close_bridge(struct bridge *b)
     access_clear(&b->access);
     feed_clear(b);
     engines_destroy(b);
+    ended_forget_all(b);
     early_destroy(b->early);
     wire_signer_destroy(b->signer);
     wire_signer_destroy(b->unsigned_signer);

@@ -111,6 +111,7 @@ struct bridge {
 
     struct pending *pending; /* by number */
     struct pending *by_msg_id;
+    struct ended_task *ended; /* ended.c */
     uint64_t last_number;
     size_t awaited; /* parts of them that are not answered */
     struct busy_poll busy;
@@ -149,6 +150,11 @@ struct pending *pending_find(struct bridge *b, uint64_t number);
 struct pending *pending_find_id(struct bridge *b, const char *msg_id);
 struct part *pending_part(struct pending *pending, int engine);
 void pending_free(struct bridge *b, struct pending *pending);
+
+/* ---- ended.c: tasks that have ended ---- */
+void ended_add(struct bridge *b, const char *msg_id, uint64_t number);
+uint64_t ended_find(struct bridge *b, const char *msg_id); /* its number, 0: not known */
+void ended_forget_all(struct bridge *b);
 
 /* ---- answers.c: what goes back to clients ---- */
 /* A reply of the bridge's own, the last to its request; takes `content`. */
@@ -256,7 +262,16 @@ bool run_answer_for_absent(struct bridge *b, struct pending *p);
 /* To all engines whose part is not answered yet; empties `frames`. */
 void run_send_to_parts(struct bridge *b, struct pending *p, enum link_lane lane,
                        ipp_frames_t *frames);
+void run_refuse_memory(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                       const struct wire_op_info *op);
+/* The link has refused it. To a rank that just died nothing is sent, but its loss, on its way here,
+ * answers. */
+void run_answer_unsent(struct bridge *b, struct pending *p, int rank);
+/* ---- run_task.c */
+void run_on_anyone(struct bridge *b, const struct origin *from, wire_msg_t *msg,
+                   const json_t *metadata, const struct wire_op_info *op);
 void run_dropped(struct bridge *b, const struct link_message *msg);
+/* ---- */
 void control_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
                      const struct wire_op_info *op);
 /* Takes what msg names off the queues of these engines, and of the balancer. -1 with a text: it is

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Requests that engines run: to one (mux), to anyone (task), to many (broadcast). */
+ * Requests that engines run: to one (mux), to many (broadcast). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "sched/balancer.h"
 #include "steer/bridge/bridge_private.h"
 
 /* Requests under way for all clients together; one more is refused at once. */
@@ -19,8 +18,8 @@ int run_frames(ipp_frames_t *frames, const wire_msg_t *msg)
     return bad | ipp_frames_share(frames, &msg->buffers, 0);
 }
 
-static void refuse_memory(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
-                          const struct wire_op_info *op)
+void run_refuse_memory(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                       const struct wire_op_info *op)
 {
     answer_error(b, from, msg, op->reply, "MemoryError",
                  "the bridge has no memory for this request");
@@ -30,8 +29,7 @@ static void refuse_memory(struct bridge *b, const struct origin *from, const wir
 #define TOO_MANY_SMALL_BUFFERS                                                                     \
     "the buffers of up to 16 KiB are more than 2 GiB together: send fewer of them, or larger ones"
 
-/* To an engine that just died nothing is sent, but its loss, on its way here, answers. */
-static void answer_unsent(struct bridge *b, struct pending *p, int rank)
+void run_answer_unsent(struct bridge *b, struct pending *p, int rank)
 {
     if (!link_is_lost(b->link, rank))
         answer_rest_error(b, p, "ValueError", TOO_MANY_SMALL_BUFFERS);
@@ -73,7 +71,7 @@ void run_on_engine(struct bridge *b, const struct origin *from, const wire_msg_t
         ipp_frames_clear(&frames);
         if (p)
             pending_free(b, p);
-        refuse_memory(b, from, msg, op);
+        run_refuse_memory(b, from, msg, op);
         return;
     }
     struct link_envelope envelope = {
@@ -81,7 +79,7 @@ void run_on_engine(struct bridge *b, const struct origin *from, const wire_msg_t
     };
     int rank = engine->id + IPP_SERVICE_RANKS;
     if (link_send(b->link, rank, lane, &envelope, &frames) < 0)
-        answer_unsent(b, p, rank);
+        run_answer_unsent(b, p, rank);
 }
 
 static void run_on_one(struct bridge *b, const struct origin *from, wire_msg_t *msg,
@@ -94,137 +92,6 @@ static void run_on_one(struct bridge *b, const struct origin *from, wire_msg_t *
         answer_aborted(b, from, msg, op);
     else
         run_on_engine(b, from, msg, op, engine, LINK_DATA);
-}
-
-/* ---- anyone ---- */
-
-static bool names_dependencies(const json_t *metadata, const char *key)
-{
-    const json_t *value = json_object_get(metadata, key);
-    if (json_is_object(value))
-        value = json_object_get(value, "dependencies");
-    return json_array_size(value) > 0;
-}
-
-/* The engine ids that metadata's targets name, dead ones too (the balancer knows); -1 with the bad
- * name in *bad. */
-static int task_targets(struct bridge *b, const json_t *metadata, int32_t *out, const char **bad)
-{
-    size_t i;
-    json_t *item;
-    int count = 0;
-    json_array_foreach(json_object_get(metadata, "targets"), i, item)
-    {
-        const char *uuid = json_string_value(item);
-        struct engine_entry *engine = uuid ? engine_by_uuid(b, uuid, strlen(uuid)) : NULL;
-        if (!engine) {
-            *bad = uuid ? uuid : "(not a name)";
-            return -1;
-        }
-        out[count++] = engine->id;
-    }
-    return count;
-}
-
-/* Seconds, whole or not, as milliseconds; longer than anybody waits is for ever (0). */
-static int64_t read_timeout_ms(const json_t *timeout)
-{
-    double ms = json_number_value(timeout) * 1000;
-    return ms > 1e15 ? 0 : ms < 0 ? -1 : (int64_t)ms;
-}
-
-static int32_t read_retries(const json_t *retries)
-{
-    json_int_t count = json_is_integer(retries) ? json_integer_value(retries) : 0;
-    return count > INT32_MAX ? INT32_MAX : count < 0 ? -1 : (int32_t)count;
-}
-
-static int task_head(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
-                     const json_t *metadata, const struct wire_op_info *op, ipp_frame_t **out)
-{
-    size_t room = json_array_size(json_object_get(metadata, "targets"));
-    ipp_frame_t *frame = ipp_frame_alloc(sizeof(struct link_task) + room * sizeof(int32_t));
-    if (!frame) {
-        refuse_memory(b, from, msg, op);
-        return -1;
-    }
-    struct link_task *task = ipp_frame_data(frame);
-    const char *bad = NULL;
-    task->timeout_ms = read_timeout_ms(json_object_get(metadata, "timeout"));
-    task->retries = read_retries(json_object_get(metadata, "retries"));
-    task->target_count = task_targets(b, metadata, task->targets, &bad);
-    if (task->target_count < 0) {
-        answer_error(b, from, msg, op->reply, "EngineError", "no engine is called '%.64s'", bad);
-        ipp_frame_unref(frame);
-        return -1;
-    }
-    *out = frame;
-    return 0;
-}
-
-static void run_on_anyone(struct bridge *b, const struct origin *from, wire_msg_t *msg,
-                          const json_t *metadata, const struct wire_op_info *op)
-{
-    ipp_frame_t *head = NULL;
-    if (b->balancer_lost) {
-        answer_error(b, from, msg, op->reply, "EngineError",
-                     "the balancer died: address engines directly, or start a new cluster");
-        return;
-    }
-    if (names_dependencies(metadata, "after") || names_dependencies(metadata, "follow")) {
-        answer_error(b, from, msg, op->reply, "NotImplementedError",
-                     "dependencies of tasks (after, follow) are not offered by this cluster");
-        return;
-    }
-    if (early_take(b->early, id_of(msg), ANY_ENGINE)) {
-        answer_aborted(b, from, msg, op);
-        return;
-    }
-    if (task_head(b, from, msg, metadata, op, &head) < 0)
-        return;
-    struct pending *p = pending_new(b, msg, from, op, &(int){ ANY_ENGINE }, 1);
-    ipp_frames_t frames = { 0 };
-    if (!p || ipp_frames_push(&frames, head) < 0 || run_frames(&frames, msg) != 0) {
-        ipp_frames_clear(&frames);
-        if (p)
-            pending_free(b, p);
-        refuse_memory(b, from, msg, op);
-        return;
-    }
-    struct link_envelope envelope = {
-        .kind = LINK_TASK, .engine = -1, .request = p->number, .op = op->op
-    };
-    if (link_send(b->link, BALANCER_RANK, LINK_DATA, &envelope, &frames) < 0)
-        answer_unsent(b, p, BALANCER_RANK);
-}
-
-void run_dropped(struct bridge *b, const struct link_message *msg)
-{
-    struct pending *p = pending_find(b, msg->envelope.request);
-    if (!p)
-        return;
-    struct part *part = &p->parts[0];
-    switch (msg->envelope.value) {
-    case SCHED_DROP_ABORTED:
-        answer_part_aborted(b, p, part);
-        break;
-    case SCHED_DROP_TIMED_OUT:
-        answer_part_error(b, p, part, "TaskTimeout", "the task waited longer than its timeout");
-        break;
-    case SCHED_DROP_UNREACHABLE:
-        answer_part_error(b, p, part, "ImpossibleDependency",
-                          "no engine that may run the task is alive");
-        break;
-    case SCHED_DROP_ENGINE_LOST:
-        part->engine = msg->envelope.engine; /* the answer is on its behalf */
-        answer_part_error(b, p, part, "EngineError", "engine %d %s while it had this task",
-                          part->engine, engine_fate(&b->engines[part->engine]));
-        break;
-    default:
-        answer_part_error(b, p, part, "TaskRejectError", "the task was refused: %.*s",
-                          msg->frames.count ? (int)ipp_frame_size(msg->frames.at[0]) : 0,
-                          msg->frames.count ? (char *)ipp_frame_data(msg->frames.at[0]) : "");
-    }
 }
 
 /* ---- many ---- */
@@ -278,7 +145,7 @@ void run_send_to_parts(struct bridge *b, struct pending *p, enum link_lane lane,
             ranks[count++] = p->parts[i].engine + IPP_SERVICE_RANKS;
     if (count == 1) {
         if (link_send(b->link, ranks[0], lane, &envelope, frames) < 0)
-            answer_unsent(b, p, ranks[0]);
+            run_answer_unsent(b, p, ranks[0]);
     } else if (link_multicast(b->link, ranks, count, lane, &envelope, frames) < 0)
         answer_rest_error(b, p, "ValueError", TOO_MANY_SMALL_BUFFERS);
     free(ranks);
@@ -342,7 +209,7 @@ static void run_on_many(struct bridge *b, const struct origin *from, wire_msg_t 
     free(engines);
     if (!p) {
         ipp_frames_clear(&frames);
-        refuse_memory(b, from, msg, op);
+        run_refuse_memory(b, from, msg, op);
         return;
     }
     p->flags = (uint16_t)(LINK_BROADCAST | (coalescing ? LINK_COALESCING : 0));
