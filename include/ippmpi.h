@@ -44,6 +44,8 @@ typedef struct ipp_options {
     int max_tasks; /* that may wait for an engine at once; 0: 10,000,000 */
     int session_timeout_s; /* how long the session of a steering client that is gone is kept; 0: an
                               hour */
+    const char *scheme;    /* how tasks choose among engines, as in ipp-engine(1); default
+                              "leastload" */
     enum ipp_bind bind;
     const char *group; /* name by which clients address the engines that pass it: letters, digits,
                           '_', '-' and '.', a letter first, not "all"; default "": no group */

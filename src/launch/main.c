@@ -55,8 +55,9 @@ enum key {
     }
 
 /* In the order of their keys, from KEY_ENGINE. */
-static const char *const engine_options[] = { "ip",   "python",   "log-level", "idle-timeout",
-                                              "bind", "prefetch", "max-tasks", "session-timeout" };
+static const char *const engine_options[] = { "ip",    "python",   "log-level", "idle-timeout",
+                                              "bind",  "prefetch", "max-tasks", "session-timeout",
+                                              "scheme" };
 #define ENGINE_OPTION_COUNT ((int)(sizeof engine_options / sizeof *engine_options))
 
 static const struct argp_option start_options[] = {
@@ -75,6 +76,7 @@ static const struct argp_option start_options[] = {
     { "max-tasks", KEY_ENGINE + 6, "TASKS", 0, "tasks that may wait for an engine at once", 2 },
     { "session-timeout", KEY_ENGINE + 7, "SECONDS", 0,
       "how long the session of a client that is gone is kept", 2 },
+    { "scheme", KEY_ENGINE + 8, "NAME", 0, "how tasks choose among engines (leastload)", 2 },
     { "engine-program", KEY_ENGINE_PROGRAM, "PATH", 0,
       "ipp-engine (beside ipp-cluster, else in PATH)", 3 },
     { "mpirun", KEY_MPIRUN, "PATH", 0, "starter of this build's MPI (" IPP_MPIRUN ")", 3 },

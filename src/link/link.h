@@ -32,8 +32,11 @@ enum link_kind {
                      frame 0, if any: the number of the task that it depends on, or a text */
     LINK_ABORT,  /* bridge to engine or balancer: take this request off the queue; request 0: all of
                     the queue */
-    LINK_QUEUES, /* bridge to balancer, and back with frame 0: struct link_queued each */
-    LINK_LOST,   /* bridge to all: rank `value` is dead */
+    LINK_PLACES, /* bridge to balancer: frame 0: struct sched_place of each engine */
+    LINK_EXPLAIN, /* bridge to balancer: frame 0: the number of a task, or more until one lives;
+                     back with struct sched_why, or none */
+    LINK_QUEUES,  /* bridge to balancer, and back with frame 0: struct link_queued each */
+    LINK_LOST,    /* bridge to all: rank `value` is dead */
     LINK_REBUILD, /* bridge to engines: build a communicator without the dead; value: how many */
     LINK_RETIRED, /* engine to bridge and balancer: takes no more work, as it was asked to, or,
                      value 1, because it is an application's rank that leaves */
@@ -122,7 +125,8 @@ struct link_queued {
 
 /* One task of a batch. The bytes behind it are padded to LINK_RECORD_ALIGN. */
 struct link_record {
-    uint64_t task;    /* unique in the job: the rank that submitted it in the upper 16 bits */
+    uint64_t task;    /* unique in the job: the rank that submitted it in the upper 16 bits, then
+                         LINK_TASK_DETACHED, then a count */
     uint32_t size;    /* bytes behind it, without the padding */
     uint16_t type;    /* as registered */
     uint16_t status;  /* LINK_RESULTS, LINK_ENDED: enum ipp_task_status */
@@ -131,6 +135,9 @@ struct link_record {
     int32_t retries;  /* LINK_SUBMIT, LINK_RUN: left */
     uint32_t time_ns; /* LINK_ENDED: how long it ran, at most 4.2 s */
 };
+
+#define LINK_TASK_RANK_SHIFT 48
+#define LINK_TASK_DETACHED ((uint64_t)1 << 47) /* nobody waits for it */
 
 struct link_envelope {
     uint16_t kind;

@@ -26,6 +26,7 @@ enum {
     OPT_PREFETCH,
     OPT_MAX_TASKS,
     OPT_SESSION,
+    OPT_SCHEME,
     OPT_BIND,
     OPT_GROUP
 };
@@ -49,6 +50,10 @@ static const struct argp_option option_table[] = {
       "Tasks that may wait for an engine at once; more are refused (10000000)", 0 },
     { "session-timeout", OPT_SESSION, "SECONDS", 0,
       "How long the session of a steering client that is gone is kept (3600)", 0 },
+    { "scheme", OPT_SCHEME, "NAME", 0,
+      "How tasks choose among engines: leastload, lru, plainrandom, twobin, weighted or locality "
+      "(leastload)",
+      0 },
     { "bind", OPT_BIND, "core|numa|none", 0, "Bind each engine to a core or a NUMA node (none)",
       0 },
     { "group", OPT_GROUP, "NAME", 0,
@@ -138,6 +143,9 @@ static error_t read_option(int key, char *value, struct argp_state *state)
         return read_count(state, "max-tasks", "tasks", value, &options->max_tasks);
     case OPT_SESSION:
         return read_count(state, "session-timeout", "seconds", value, &options->session_timeout_s);
+    case OPT_SCHEME:
+        options->scheme = value;
+        return 0;
     case OPT_BIND:
         return read_bind(state, options, value);
     case OPT_GROUP:

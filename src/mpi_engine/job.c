@@ -12,6 +12,7 @@
 #include "mpi_engine/topology.h"
 #include "mpi_engine/world.h"
 #include "sched/balancer.h"
+#include "sched/sched.h"
 #include "steer/bridge/bridge.h"
 
 /* MPI_Finalize takes milliseconds where all ranks are there. */
@@ -135,6 +136,13 @@ static int check(struct job *job, int thread_level, const ipp_options_t *options
                           ? "MPI was initialised with less than MPI_THREAD_MULTIPLE, which engines "
                             "need"
                           : "this MPI library offers no MPI_THREAD_MULTIPLE, which engines need");
+    if (options->scheme && !sched_policy_find(options->scheme)) {
+        char text[200];
+        snprintf(text, sizeof text,
+                 "--scheme=%.64s: not leastload, lru, plainrandom, twobin, weighted or locality",
+                 options->scheme);
+        return refuse(job->rank, text);
+    }
     if (!groups_are_fine(job->rank, job->size, options->group))
         return -1;
     if (!kinds_agree(job, application))

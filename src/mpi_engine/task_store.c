@@ -12,8 +12,6 @@
 #define SLOT_BITS 24
 #define SLOTS ((uint32_t)1 << SLOT_BITS)
 #define USE_BITS 23
-#define DETACHED ((uint64_t)1 << 47)
-#define RANK_SHIFT 48
 #define CHUNK_BITS 12
 #define CHUNK ((uint32_t)1 << CHUNK_BITS)
 
@@ -92,7 +90,7 @@ static int grow(struct task_store *store)
     }
     store->chunks[store->slots >> CHUNK_BITS] = chunk;
     for (uint32_t i = 0; i < CHUNK; i++) {
-        chunk[i].number = (uint64_t)store->rank << RANK_SHIFT | (store->slots + i);
+        chunk[i].number = (uint64_t)store->rank << LINK_TASK_RANK_SHIFT | (store->slots + i);
         TAILQ_INSERT_TAIL(&store->unused, &chunk[i], link);
     }
     store->slots += CHUNK;
@@ -120,17 +118,18 @@ uint64_t task_store_number(const ipp_task_t *task)
 
 uint64_t task_store_detached(struct task_store *store)
 {
-    return (uint64_t)store->rank << RANK_SHIFT | DETACHED | store->detached++ % DETACHED;
+    return (uint64_t)store->rank << LINK_TASK_RANK_SHIFT | LINK_TASK_DETACHED |
+           store->detached++ % LINK_TASK_DETACHED;
 }
 
 bool task_number_is_detached(uint64_t number)
 {
-    return number & DETACHED;
+    return number & LINK_TASK_DETACHED;
 }
 
 int task_number_rank(uint64_t number)
 {
-    return (int)(number >> RANK_SHIFT);
+    return (int)(number >> LINK_TASK_RANK_SHIFT);
 }
 
 /* Its next user has another number: a result that comes late finds nobody. */

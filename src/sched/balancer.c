@@ -183,6 +183,25 @@ static void on_queues(struct balancer *b, const struct link_envelope *asked)
     free(listing.at);
 }
 
+static void on_places(struct balancer *b, const struct link_message *msg)
+{
+    const struct sched_place *places = msg->frames.count ? ipp_frame_data(msg->frames.at[0]) : NULL;
+    for (int engine = 0; places && engine < b->engine_count; engine++)
+        sched_engine_place(b->sched, engine, &places[engine]);
+}
+
+static void on_explain(struct balancer *b, const struct link_message *msg)
+{
+    struct link_envelope envelope = msg->envelope;
+    struct sched_why why;
+    ipp_frames_t frames = { 0 };
+    const uint64_t *numbers = ipp_frame_data(msg->frames.at[0]);
+    for (size_t i = 0; i < ipp_frame_size(msg->frames.at[0]) / sizeof *numbers; i++)
+        if (frames.count == 0 && sched_explain(b->sched, numbers[i], &why) == 0)
+            ipp_frames_push_copy(&frames, &why, sizeof why);
+    link_send(b->link, 0, LINK_DATA, &envelope, &frames);
+}
+
 static void engine_leaves(struct balancer *b, int engine)
 {
     if (engine < 0)
@@ -221,6 +240,12 @@ static void deliver(void *arg, struct link_message *msg)
         break;
     case LINK_QUEUES:
         on_queues(b, &msg->envelope);
+        break;
+    case LINK_PLACES:
+        on_places(b, msg);
+        break;
+    case LINK_EXPLAIN:
+        on_explain(b, msg);
         break;
     case LINK_LOST:
         link_mark_lost(b->link, msg->envelope.value);
@@ -335,11 +360,12 @@ bool balancer_run(link_t *link, const ipp_options_t *options, bool application,
                           .mean_ns = -1 };
     struct link_handlers handlers = { .deliver = deliver, .lost = lost };
     struct sched_callbacks callbacks = { .assign = on_assign, .drop = on_drop };
-    struct sched_options sched_options = { .prefetch = b.adapts ? b.prefetch : options->prefetch,
-                                           .capacity = options->max_tasks > 0
-                                                           ? (size_t)options->max_tasks
-                                                           : QUEUE_CAPACITY,
-                                           .remember = TASKS_REMEMBERED };
+    struct sched_options sched_options = {
+        .policy = options->scheme ? sched_policy_find(options->scheme) : NULL,
+        .prefetch = b.adapts ? b.prefetch : options->prefetch,
+        .capacity = options->max_tasks > 0 ? (size_t)options->max_tasks : QUEUE_CAPACITY,
+        .remember = TASKS_REMEMBERED
+    };
     link_set_handlers(link, &handlers, &b);
     b.sched = sched_create(&sched_options, &callbacks, &b);
     b.engine_count = link_size(link) - IPP_SERVICE_RANKS;

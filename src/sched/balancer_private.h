@@ -8,11 +8,10 @@
 
 /* Numbers of C tasks have the rank that submitted them in their upper bits; those of the bridge's
  * requests have none. */
-#define RANK_SHIFT 48
 
 static inline bool is_batched(uint64_t number)
 {
-    return number >> RANK_SHIFT != 0;
+    return number >> LINK_TASK_RANK_SHIFT != 0;
 }
 
 /* A client's request: the scheduler's item. */

@@ -6,8 +6,6 @@
 
 #include "sched/balancer_private.h"
 
-#define DETACHED ((uint64_t)1 << 47)
-
 /* A C task: the scheduler's item. */
 struct batched {
     ipp_frame_t *batch;               /* that it came in; NULL: it cannot have to be sent again */
@@ -16,7 +14,7 @@ struct batched {
 
 static int submitter_of(uint64_t number)
 {
-    return (int)(number >> RANK_SHIFT) - IPP_SERVICE_RANKS;
+    return (int)(number >> LINK_TASK_RANK_SHIFT) - IPP_SERVICE_RANKS;
 }
 
 static void send_batch(struct balancer *b, int engine, enum link_kind kind, link_batch_t *batch)
@@ -42,7 +40,7 @@ static void tell(struct balancer *b, uint64_t number, enum ipp_task_status statu
 {
     int engine = submitter_of(number);
     struct link_record record = { .task = number, .status = (uint16_t)status, .value = code };
-    if (number & DETACHED)
+    if (number & LINK_TASK_DETACHED)
         b->failed++;
     else if (!link_is_lost(b->link, engine + IPP_SERVICE_RANKS))
         add(&b->outboxes[engine].results, &record, NULL);
@@ -158,7 +156,7 @@ void batches_ended(struct balancer *b, struct link_message *msg)
         note_time(b, record->time_ns);
         if (sched_done(b->sched, record->task, engine, ok, &item) != SCHED_FINISHED)
             continue;
-        if (!ok && (record->task & DETACHED))
+        if (!ok && (record->task & LINK_TASK_DETACHED))
             b->failed++;
         batches_forget(item);
     }
@@ -174,7 +172,7 @@ void batches_lost(struct balancer *b, int engine)
         ipp_frame_t *batch = b->finished[engine].batches[i];
         size_t at = 0;
         for (struct link_record *record; batch && (record = link_batch_next(batch, &at)) != NULL;)
-            if (!(record->task & DETACHED))
+            if (!(record->task & LINK_TASK_DETACHED))
                 tell(b, record->task, IPP_TASK_LOST, 0);
     }
 }

@@ -39,6 +39,13 @@ int sched_engine_join(sched_t *sched, int id, const struct sched_place *place)
     return 0;
 }
 
+void sched_engine_place(sched_t *sched, int id, const struct sched_place *place)
+{
+    struct engine *engine = fleet_engine(&sched->fleet, id);
+    if (engine)
+        engine->place = *place;
+}
+
 /* ---- leaving ---- */
 
 /* All that the engine holds, in order of submission. */

@@ -100,6 +100,8 @@ void sched_each(const sched_t *sched,
 static void explain_held(const struct task *task, struct sched_why *why)
 {
     const struct need *need = need_unmet(task);
+    if (!need)
+        return;
     why->follow = need == &task->more->follow;
     why->all = need->all;
     why->others = need->pending;

@@ -272,7 +272,7 @@ static void disown(sched_t *sched, struct task *task)
 void gang_lost(sched_t *sched, struct engine *engine, struct task_list *lost)
 {
     struct part *part;
-    while ((part = engine->parts)) {
+    while ((part = engine->parts)) { /* NOLINT(clang-analyzer-unix.Malloc): unlinked below */
         struct task *task = part->task;
         if (task) {
             disown(sched, task);

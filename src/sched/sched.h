@@ -83,7 +83,7 @@ void sched_destroy(sched_t *sched);
 
 /* ---- engines ---- */
 
-/* Where an engine runs: equal numbers are the same thing. */
+/* Where an engine runs: equal numbers are the same thing, -1 is not known. */
 struct sched_place {
     int host, package, numa, core;
 };
@@ -98,6 +98,9 @@ int sched_engine_join(sched_t *sched, int engine, const struct sched_place *plac
  * wait on, even for none: another may join. Where none can, the caller has to abort them. -1:
  * ENOENT it has not joined. */
 int sched_engine_leave(sched_t *sched, int engine);
+
+/* Where it runs, when that becomes known later; nothing for one that has not joined. */
+void sched_engine_place(sched_t *sched, int engine, const struct sched_place *place);
 
 /* A paused engine keeps what it holds and gets no more; it counts as one that tasks may wait for.
  * -1: ENOENT it has not joined. */

@@ -93,6 +93,10 @@ def test_mpi4py_of_another_mpi() -> None:
         (["--no-such-option"], "unrecognized option '--no-such-option'"),
         (["extra"], "extra: ipp-engine takes options only"),
         (["--max-tasks", "many"], "--max-tasks=many: not a number of tasks"),
+        (
+            ["--scheme", "psychic"],
+            "--scheme=psychic: not leastload, lru, plainrandom, twobin, weighted or locality",
+        ),
         (["--session-timeout", "-1"], "--session-timeout=-1: not a number of seconds"),
         (["--idle-timeout", "soon"], "--idle-timeout=soon: not a number of seconds"),
         (["--log-level", "odd"], "--log-level=odd: not error, warning, notice, info or debug"),

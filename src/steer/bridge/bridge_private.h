@@ -79,10 +79,11 @@ struct pending {
     size_t part_count, waiting;
 };
 
-/* A client's question about queues, until the balancer has said what it knows. */
+/* A client's question, until the balancer has said what it knows. */
 struct queue_query {
     struct queue_query *next;
     uint64_t number;
+    enum link_kind kind;
     struct origin from; /* its frame is one of msg's */
     wire_msg_t msg;
 };
@@ -280,8 +281,22 @@ int control_abort(struct bridge *b, const wire_msg_t *msg, const int *engines, s
                   ipp_err_t *err);
 void query_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
                    const struct wire_op_info *op);
-void query_answer_queues(struct bridge *b, struct link_message *msg);
+/* Asks the balancer on behalf of a client; takes msg and frames. False, and nothing was taken:
+ * nobody can be asked. */
+bool query_balancer(struct bridge *b, const struct origin *from, wire_msg_t *msg,
+                    enum link_kind kind, ipp_frames_t *frames);
+void query_answer(struct bridge *b, struct link_message *msg);
 void query_forget_all(struct bridge *b);
+
+/* ---- explain.c: why a task is where it is ---- */
+void explain_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
+                     const struct wire_op_info *op);
+/* `frame`: struct sched_why, NULL: the balancer does not know it. */
+void explain_answer(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                    ipp_frame_t *frame);
+/* C tasks have no msg_id; they are called ENGINE:COUNT by who submitted them, and as which. */
+bool explain_is_batched(uint64_t number);
+json_t *explain_batched_id(uint64_t number);
 
 /* ---- ranks.c: what comes from ranks ---- */
 void ranks_set_handlers(struct bridge *b);

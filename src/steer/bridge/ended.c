@@ -16,7 +16,7 @@ struct ended_task {
 
 static void forget(struct bridge *b, struct ended_task *task)
 {
-    HASH_DEL(b->ended, task);
+    HASH_DEL(b->ended, task); /* NOLINT(clang-analyzer-unix.Malloc): uthash's links confuse it */
     free(task);
 }
 

@@ -39,6 +39,41 @@ static int fill_connection(struct bridge *b, ipp_err_t *err)
                : ipp_err(err, ENOMEM, "no memory for the connection file");
 }
 
+/* A part of an engine's topology: where one that is not bound happened to run says nothing. */
+static int place_of(const json_t *topology, const char *key)
+{
+    const json_t *value = json_object_get(topology, key);
+    bool bound = json_is_true(json_object_get(topology, "bound"));
+    return bound && json_is_integer(value) ? (int)json_integer_value(value) : -1;
+}
+
+/* The number of the first engine on the same host. */
+static int host_of(const struct bridge *b, int id)
+{
+    const char *host = wire_json_string(b->engines[id].about, "host", "");
+    int first = 0;
+    while (strcmp(wire_json_string(b->engines[first].about, "host", ""), host) != 0)
+        first++;
+    return first;
+}
+
+static void tell_places(struct bridge *b)
+{
+    struct link_envelope envelope = { .kind = LINK_PLACES, .engine = -1 };
+    ipp_frames_t frames = { 0 };
+    ipp_frame_t *frame = ipp_frame_alloc((size_t)b->engine_count * sizeof(struct sched_place));
+    if (!frame)
+        return; /* all engines are equally far then */
+    struct sched_place *places = ipp_frame_data(frame);
+    for (int id = 0; id < b->engine_count; id++) {
+        const json_t *topology = json_object_get(b->engines[id].about, "topology");
+        places[id] = (struct sched_place){ host_of(b, id), place_of(topology, "package"),
+                                           place_of(topology, "numa"), place_of(topology, "core") };
+    }
+    if (ipp_frames_push(&frames, frame) == 0)
+        link_send(b->link, BALANCER_RANK, LINK_DATA, &envelope, &frames);
+}
+
 void life_all_arrived(struct bridge *b)
 {
     ipp_err_t err = { "" };
@@ -51,6 +86,7 @@ void life_all_arrived(struct bridge *b)
     }
     b->connection_written = true;
     b->phase = PHASE_SERVING;
+    tell_places(b);
     struct link_envelope ready = { .kind = LINK_READY, .engine = -1 };
     ranks_tell_all(b, LINK_CONTROL, &ready);
     b->last_work_ms = ipp_now_ms();

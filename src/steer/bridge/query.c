@@ -71,6 +71,8 @@ static void count_tasks(struct bridge *b, struct queues *q, ipp_frame_t *frame)
                                                                                  : b->engine_count;
         if (p)
             json_array_append_new(q->tasks[engine], json_string(p->msg_id));
+        else if (explain_is_batched(queued[i].request))
+            json_array_append_new(q->tasks[engine], explain_batched_id(queued[i].request));
     }
 }
 
@@ -169,32 +171,50 @@ static void queues(struct bridge *b, const struct origin *from, wire_msg_t *msg)
     json_decref(asked);
     if (!good)
         return;
-    struct queue_query *query = b->balancer_lost ? NULL : calloc(1, sizeof *query);
-    if (!query) {
+    if (!query_balancer(b, from, msg, LINK_QUEUES, NULL))
         answer_queues(b, from, msg, NULL);
-        return;
-    }
+}
+
+/* ---- what the balancer has to be asked ---- */
+
+bool query_balancer(struct bridge *b, const struct origin *from, wire_msg_t *msg,
+                    enum link_kind kind, ipp_frames_t *frames)
+{
+    struct queue_query *query = b->balancer_lost ? NULL : calloc(1, sizeof *query);
+    if (!query)
+        return false;
     query->number = ++b->last_number;
+    query->kind = kind;
     query->from = *from;
     query->msg = *msg;
     *msg = (wire_msg_t){ 0 };
     query->next = b->queries;
     b->queries = query;
-    struct link_envelope envelope = { .kind = LINK_QUEUES, .request = query->number };
-    if (link_send(b->link, BALANCER_RANK, LINK_DATA, &envelope, NULL) < 0)
+    struct link_envelope envelope = { .kind = (uint16_t)kind, .request = query->number };
+    if (link_send(b->link, BALANCER_RANK, LINK_DATA, &envelope, frames) < 0)
         query_forget_all(b);
+    return true;
 }
 
-void query_answer_queues(struct bridge *b, struct link_message *msg)
+/* `frame`: what the balancer has said, NULL: nothing. */
+static void answer_query(struct bridge *b, struct queue_query *query, ipp_frame_t *frame)
+{
+    if (query->kind == LINK_EXPLAIN)
+        explain_answer(b, &query->from, &query->msg, frame);
+    else
+        answer_queues(b, &query->from, &query->msg, frame);
+    wire_msg_clear(&query->msg);
+    free(query);
+}
+
+void query_answer(struct bridge *b, struct link_message *msg)
 {
     for (struct queue_query **at = &b->queries; *at; at = &(*at)->next) {
         struct queue_query *query = *at;
         if (query->number != msg->envelope.request)
             continue;
         *at = query->next;
-        answer_queues(b, &query->from, &query->msg, msg->frames.count ? msg->frames.at[0] : NULL);
-        wire_msg_clear(&query->msg);
-        free(query);
+        answer_query(b, query, msg->frames.count ? msg->frames.at[0] : NULL);
         return;
     }
 }
@@ -204,9 +224,7 @@ void query_forget_all(struct bridge *b)
 {
     for (struct queue_query *query; (query = b->queries) != NULL;) {
         b->queries = query->next;
-        answer_queues(b, &query->from, &query->msg, NULL);
-        wire_msg_clear(&query->msg);
-        free(query);
+        answer_query(b, query, NULL);
     }
 }
 
@@ -220,6 +238,9 @@ void query_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
     case WIRE_OP_QUEUE:
     case WIRE_OP_LOAD:
         queues(b, from, msg);
+        break;
+    case WIRE_OP_EXPLAIN:
+        explain_request(b, from, msg, op);
         break;
     case WIRE_OP_SHUTDOWN_ALL:
         answer_own(b, from, msg, op->reply, json_pack("{s:s}", "status", "ok"));

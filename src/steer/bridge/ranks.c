@@ -80,7 +80,8 @@ static void deliver(void *arg, struct link_message *msg)
         run_dropped(b, msg);
         break;
     case LINK_QUEUES:
-        query_answer_queues(b, msg);
+    case LINK_EXPLAIN:
+        query_answer(b, msg);
         break;
     case LINK_RETIRED:
         on_retired(b, &msg->envelope);

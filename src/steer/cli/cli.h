@@ -25,7 +25,7 @@ struct cli_options {
     const char *cluster_id, *profile, *connection_file, *ssh;
     const char *on;     /* NULL: not given */
     const char *output; /* FILE of -o */
-    const char *signal, *role, *expires, *revoke;
+    const char *signal, *role, *expires, *revoke, *explain;
     int timeout_s; /* 0: the library's */
     int chunk;     /* items of a map that travel together; 0: not given */
     bool json, follow, list, all, help, version;
@@ -45,6 +45,7 @@ enum cli_option {
     CLI_REVOKE = 1 << 8,
     CLI_CHUNK = 1 << 9,
     CLI_ALL = 1 << 10,
+    CLI_EXPLAIN = 1 << 11,
 };
 
 struct cli {

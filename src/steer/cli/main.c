@@ -23,8 +23,9 @@ static const struct cli_verb verbs[] = {
     { "status", verb_status, CLI_JSON, 0, 0, "", "the cluster in a few lines" },
     { "engines", verb_engines, CLI_JSON | CLI_ON, 0, 0, "[--on ENGINES]",
       "each engine: host, process, place, group, load" },
-    { "tasks", verb_tasks, CLI_JSON | CLI_ON | CLI_ALL, 0, 0, "[--on ENGINES] [--all]",
-      "what runs and waits on each engine; --all: and what is done" },
+    { "tasks", verb_tasks, CLI_JSON | CLI_ON | CLI_ALL | CLI_EXPLAIN, 0, 0,
+      "[--on ENGINES] [--all] | --explain ID",
+      "what runs and waits on each engine, --all: and what is done; or why one waits" },
     { "top", verb_top, CLI_JSON | CLI_ON, 0, 0, "[--on ENGINES]",
       "engines and queues, live; q leaves" },
     { "exec", verb_exec, CLI_JSON | CLI_ON, 1, 1, "[--on ENGINES] CODE", "run Python code" },
@@ -64,7 +65,7 @@ static const struct cli_verb verbs[] = {
 /* In the order of enum cli_option. */
 static const char *const option_names[] = { "--json",   "--on",    "-o",        "--follow",
                                             "--signal", "--role",  "--expires", "--list",
-                                            "--revoke", "--chunk", "--all" };
+                                            "--revoke", "--chunk", "--all",     "--explain" };
 
 static int usage(FILE *to, int code)
 {

@@ -30,6 +30,7 @@ static const struct option table[] = {
     { "revoke", required_argument, NULL, LONG_FIRST + 108 },
     { "chunk", required_argument, NULL, LONG_FIRST + 109 },
     { "all", no_argument, NULL, LONG_FIRST + 110 },
+    { "explain", required_argument, NULL, LONG_FIRST + 111 },
     { 0 },
 };
 
@@ -122,6 +123,9 @@ static bool take(struct cli_options *options, int key, const char *value)
         return true;
     case CLI_ALL:
         options->all = true;
+        return true;
+    case CLI_EXPLAIN:
+        options->explain = value;
         return true;
     case CLI_CHUNK:
         options->chunk = read_count("chunk", value);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The verbs that only look: status, engines, tasks. */
+ * The verbs that only look: status, engines. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,76 +196,5 @@ int verb_engines(struct cli *cli)
     json_decref(list);
     json_decref(about);
     json_decref(loads);
-    return code;
-}
-
-/* ---- tasks ---- */
-
-/* Ids of what is done are many: a number, unless they were asked for. */
-static json_t *queue_of(const struct cli *cli, const json_t *queues, int id)
-{
-    json_t *queue = json_copy((json_t *)show_by_id(queues, id));
-    if (queue && !cli->options.all)
-        json_object_set_new(queue, "completed", json_integer(show_number(queue, "completed")));
-    return queue;
-}
-
-static void print_ids(const char *title, const json_t *ids)
-{
-    size_t index;
-    json_t *id;
-    json_array_foreach((json_t *)ids, index, id)
-    {
-        printf("         %-8s %s\n", title, json_string_value(id));
-    }
-}
-
-static void print_queue(int id, const json_t *queue, bool all)
-{
-    printf("%5d    %lld requests, %lld tasks, %lld done lately\n", id, show_number(queue, "queue"),
-           show_number(queue, "tasks"), show_number(queue, "completed"));
-    print_ids("request", json_object_get(queue, "queue"));
-    print_ids("task", json_object_get(queue, "tasks"));
-    if (all)
-        print_ids("done", json_object_get(queue, "completed"));
-}
-
-static void print_queues(const json_t *queues, const int *ids, size_t count, bool all)
-{
-    for (size_t i = 0; i < count; i++)
-        print_queue(ids[i], show_by_id(queues, ids[i]), all);
-    printf("waiting  %lld tasks\n", show_number(queues, "unassigned"));
-    print_ids("task", json_object_get(queues, "unassigned"));
-}
-
-static void print_queues_json(struct cli *cli, const json_t *queues, const int *ids, size_t count)
-{
-    json_t *object = json_object(), *engines = json_object();
-    for (size_t i = 0; i < count; i++) {
-        char key[16];
-        snprintf(key, sizeof key, "%d", ids[i]);
-        json_object_set_new(engines, key, queue_of(cli, queues, ids[i]));
-    }
-    json_object_set_new(object, "engines", engines);
-    json_object_set(object, "unassigned", json_object_get(queues, "unassigned"));
-    cli_print_json(cli, object);
-}
-
-int verb_tasks(struct cli *cli)
-{
-    int code, *ids;
-    size_t count;
-    json_t *queues = show_queues(cli, true, &code);
-    if (!queues)
-        return code;
-    json_t *about = cli_about(cli);
-    ids = show_engines(cli, &count, &code);
-    if (code == CLI_OK && cli->options.json)
-        print_queues_json(cli, queues, ids, count);
-    else if (code == CLI_OK)
-        print_queues(queues, ids, count, cli->options.all);
-    free(ids);
-    json_decref(about);
-    json_decref(queues);
     return code;
 }
