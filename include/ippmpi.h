@@ -103,20 +103,42 @@ typedef int (*ipp_task_fn)(ipp_t *ipp, const void *payload, size_t size, ipp_tas
  * not the same everywhere; ENOMEM; ECANCELED the job ends. */
 IPP_API ipp_task_type_t *ipp_task_register(ipp_t *ipp, const char *name, ipp_task_fn fn, void *arg);
 
+/* Which ends of other tasks count: bits. */
+#define IPP_TASK_ANY 1     /* one of them is enough; else each is needed */
+#define IPP_TASK_FAILURE 2 /* they have failed, were aborted, lost or refused */
+#define IPP_TASK_SUCCESS 4 /* or IPP_TASK_OK; 0 means this alone */
+
+/* Tasks of this rank's, not freed yet, that must have ended before. */
+typedef struct ipp_task_needs {
+    ipp_task_t *const *tasks; /* read during the call */
+    size_t count;             /* 0: none */
+    unsigned ends;            /* IPP_TASK_... */
+} ipp_task_needs_t;
+
+/* Begin with IPP_TASK_OPTIONS: later versions add members. */
 typedef struct ipp_task_options {
-    int retries; /* times the task is run again where it fails or its rank dies */
-    int engine;  /* the only one to run it, a rank of ipp_comm as it was at the start; -1: any */
+    int retries;    /* times the task is run again where it fails or its rank dies */
+    int engine;     /* the only one to run it, a rank of ipp_comm as it was at the start; -1: any */
+    int priority;   /* -1000 to 1000; the greater goes first */
+    int width;      /* engines that run it at once, see ipp_task_comm; 0 and 1: one */
+    int timeout_ms; /* how long it may wait in the queue; 0: for ever */
+    ipp_task_needs_t after;  /* runs after these */
+    ipp_task_needs_t follow; /* and these, on a rank where one of them ran */
 } ipp_task_options_t;
 #define IPP_TASK_OPTIONS                                                                           \
     {                                                                                              \
-        0, -1                                                                                      \
+        0, -1, 0, 1, 0, { 0, 0, 0 },                                                               \
+        {                                                                                          \
+            0, 0, 0                                                                                \
+        }                                                                                          \
     }
 
 /* Copies `payload` and queues the task. Tasks travel in batches: what was submitted leaves this
  * rank when enough of it is there, or with ipp_task_flush, _wait, _next or _serve. `options` NULL:
  * IPP_TASK_OPTIONS. `task` NULL: nobody waits for it, its result is dropped, and ipp_task_serve
- * tells whether it has failed. EINVAL negative retries, an engine that was never there, a NULL
- * type; EMSGSIZE 2 GiB of payload or more; ENOMEM; ECANCELED the job ends. */
+ * tells whether it has failed. EINVAL negative retries, width or timeout, a priority out of range,
+ * an engine that was never there, a NULL type; EMSGSIZE 2 GiB of payload or more; ENOMEM; ECANCELED
+ * the job ends. */
 IPP_API int ipp_task_submit(ipp_t *ipp, const ipp_task_type_t *type, const void *payload,
                             size_t size, const ipp_task_options_t *options, ipp_task_t **task);
 IPP_API int ipp_task_flush(ipp_t *ipp);
@@ -126,7 +148,10 @@ enum ipp_task_status {
     IPP_TASK_FAILED,  /* its function returned `code` */
     IPP_TASK_ABORTED, /* by ipp_task_cancel, or the job ended */
     IPP_TASK_LOST,    /* its rank died */
-    IPP_TASK_REFUSED, /* the queue is full, or no rank is left that may run it: errno in `code` */
+    IPP_TASK_REFUSED, /* `code` says why: ENOBUFS the queue is full, EHOSTUNREACH no rank is left
+                         that may run it, ERANGE it is wider than there are, ETIMEDOUT, ECANCELED a
+                         task that it needs has ended otherwise or elsewhere, ESRCH one is not
+                         remembered any more */
 };
 
 typedef struct ipp_task_result {
@@ -153,6 +178,12 @@ IPP_API void ipp_task_free(ipp_t *ipp, ipp_task_t *task);
  * anywhere. Returns how many tasks that nobody waits for have failed in the whole job meanwhile;
  * -1: ECANCELED the job ends, EDEADLK it was called inside a task, ENOMEM. */
 IPP_API long ipp_task_serve(ipp_t *ipp);
+
+/* Inside a task: the communicator of the ranks that run it together, in order of their ranks in
+ * ipp_comm; with width 1 MPI_COMM_SELF. The library's, until the task's function returns. All of
+ * them run the function with the same payload; the result is what rank 0 of it puts, and the task
+ * has failed when it did on one of them. MPI_COMM_NULL outside of tasks. */
+IPP_API MPI_Comm ipp_task_comm(const ipp_t *ipp);
 
 /* Copies `size` bytes to be the result, in place of what was put before. */
 IPP_API int ipp_task_put(ipp_task_output_t *output, const void *data, size_t size);

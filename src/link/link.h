@@ -129,12 +129,21 @@ struct link_record {
                          LINK_TASK_DETACHED, then a count */
     uint32_t size;    /* bytes behind it, without the padding */
     uint16_t type;    /* as registered */
-    uint16_t status;  /* LINK_RESULTS, LINK_ENDED: enum ipp_task_status */
+    uint16_t status;  /* LINK_RESULTS, LINK_ENDED: enum ipp_task_status; LINK_SUBMIT: 1: the bytes
+                         begin with struct link_task; LINK_RUN: engines that run it together: the
+                         bytes begin with their ids (see link_engines_size) where it is more than
+                         one */
     int32_t value;    /* LINK_RESULTS: what its function returned */
     int32_t engine;   /* LINK_SUBMIT: the only one that may run it, -1: any */
     int32_t retries;  /* LINK_SUBMIT, LINK_RUN: left */
     uint32_t time_ns; /* LINK_ENDED: how long it ran, at most 4.2 s */
 };
+
+/* Bytes of so many engines' ids (int32_t) before a payload, which stays aligned. */
+static inline size_t link_engines_size(size_t count)
+{
+    return (count + 3) / 4 * 4 * sizeof(int32_t);
+}
 
 #define LINK_TASK_RANK_SHIFT 48
 #define LINK_TASK_DETACHED ((uint64_t)1 << 47) /* nobody waits for it */

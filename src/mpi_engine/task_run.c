@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * C tasks, from the side of who runs them. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,8 @@
 
 /* Results wait so long for others that go the same way. */
 #define RESULTS_WAIT_NS 1000000
+/* MPI promises so many tags; two wide tasks that have the same can not have engines in common. */
+#define COMM_TAGS 32768
 
 struct ipp_task_output {
     void *data;
@@ -80,23 +83,80 @@ static void tell_balancer(struct tasks *tasks, const struct link_record *record)
         abort();
 }
 
-static void run(struct tasks *tasks, struct link_record *record)
+/* ---- several ranks at once ---- */
+
+MPI_Comm ipp_task_comm(const ipp_t *ipp)
+{
+    return ipp->tasks->together;
+}
+
+/* -1: MPI has failed. */
+static int come_together(struct tasks *tasks, const struct link_record *record,
+                         const int32_t *engines)
+{
+    MPI_Group all, some;
+    MPI_Comm_group(tasks->comm, &all);
+    int bad = MPI_Group_incl(all, record->status, engines, &some);
+    if (!bad) {
+        int tag = (int)(record->task % COMM_TAGS);
+        bad = MPI_Comm_create_group(tasks->comm, some, tag, &tasks->together);
+        MPI_Group_free(&some);
+    }
+    MPI_Group_free(&all);
+    if (bad)
+        tasks->together = MPI_COMM_SELF;
+    else
+        MPI_Comm_set_errhandler(tasks->together, MPI_ERRORS_RETURN);
+    return bad ? -1 : 0;
+}
+
+/* They all know of a failure on one of them. */
+static int part(struct tasks *tasks, int value)
+{
+    int mine = value < 0 ? INT_MAX : value, worst = mine;
+    if (tasks->together == MPI_COMM_SELF)
+        return value;
+    MPI_Allreduce(&mine, &worst, 1, MPI_INT, MPI_MAX, tasks->together);
+    MPI_Comm_free(&tasks->together);
+    return worst == 0 ? 0 : value != 0 ? value : worst;
+}
+
+/* Calls the task's function; *first: its output counts. */
+static int call(struct tasks *tasks, struct link_record *record, ipp_task_output_t *output,
+                bool *first)
 {
     const struct ipp_task_type *type = type_of(tasks, record->type);
-    ipp_task_output_t output = { 0 };
-    uint64_t outer = tasks->running;
-    int64_t begin = ipp_now_ns();
+    const char *payload = link_record_bytes(record);
+    size_t width = record->status, head = width > 1 ? link_engines_size(width) : 0;
+    uint64_t outer_task = tasks->running;
+    MPI_Comm outer_comm = tasks->together;
+    int value = 0;
     tasks->running = record->task;
+    tasks->together = MPI_COMM_SELF;
     tasks->depth++;
-    record->value =
-        type->fn(tasks->ipp, link_record_bytes(record), record->size, &output, type->arg);
+    *first = width < 2 || *(const int32_t *)(const void *)payload == tasks->ipp->engine->id;
+    if (width > 1)
+        value = come_together(tasks, record, (const void *)payload) < 0 ? EIO : 0;
+    if (value == 0)
+        value = type->fn(tasks->ipp, payload + head, record->size - head, output, type->arg);
+    value = part(tasks, value);
     tasks->depth--;
-    tasks->running = outer;
+    tasks->running = outer_task;
+    tasks->together = outer_comm;
+    return value;
+}
+
+static void run(struct tasks *tasks, struct link_record *record)
+{
+    ipp_task_output_t output = { 0 };
+    bool first;
+    int64_t begin = ipp_now_ns();
+    record->value = call(tasks, record, &output, &first);
     int64_t end = ipp_now_ns(), time = end - begin;
     record->time_ns = time > UINT32_MAX ? UINT32_MAX : (uint32_t)time;
     record->status = record->value == 0 ? IPP_TASK_OK : IPP_TASK_FAILED;
     bool again = record->status == IPP_TASK_FAILED && record->retries > 0;
-    if (!again && !task_number_is_detached(record->task))
+    if (!again && first && !task_number_is_detached(record->task))
         tell_submitter(tasks, record, &output);
     tell_balancer(tasks, record);
     free(output.data);

@@ -12,6 +12,7 @@
 #define UNSENT_MAX 64
 #define TYPES_MAX UINT16_MAX
 #define BALANCER_RANK 1
+#define PRIORITY_MOST 1000
 
 /* ---- made and ended ---- */
 
@@ -32,6 +33,7 @@ struct tasks *tasks_create(ipp_t *ipp)
     }
     MPI_Comm_dup(ipp_comm(ipp), &tasks->comm);
     MPI_Comm_set_errhandler(tasks->comm, MPI_ERRORS_RETURN);
+    tasks->together = MPI_COMM_NULL;
     ipp->engine->tasks = tasks;
     return tasks;
 }
@@ -151,8 +153,9 @@ static int check(const struct tasks *tasks, const ipp_task_type_t *type, size_t 
 {
     if (tasks_cancelled(tasks))
         return -1;
-    if (!type || options->retries < 0 || options->engine < -1 ||
-        options->engine >= tasks->ipp->engine->engines) {
+    if (!type || options->retries < 0 || options->engine < -1 || options->width < 0 ||
+        options->timeout_ms < 0 || options->priority > PRIORITY_MOST ||
+        options->priority < -PRIORITY_MOST || options->engine >= tasks->ipp->engine->engines) {
         errno = EINVAL;
         return -1;
     }
@@ -161,6 +164,73 @@ static int check(const struct tasks *tasks, const ipp_task_type_t *type, size_t 
         return -1;
     }
     return 0;
+}
+
+/* ---- more than an engine and retries ---- */
+
+static bool wants_more(const ipp_task_options_t *options)
+{
+    return options->priority || options->width > 1 || options->timeout_ms || options->after.count ||
+           options->follow.count;
+}
+
+static uint32_t kind_of(const ipp_task_needs_t *needs)
+{
+    uint32_t ends = (needs->ends & IPP_TASK_FAILURE ? LINK_NEEDS_FAILURE : 0u) |
+                    (needs->ends & IPP_TASK_SUCCESS ? LINK_NEEDS_SUCCESS : 0u);
+    return (needs->ends & IPP_TASK_ANY ? 0u : LINK_NEEDS_ALL) | (ends ? ends : LINK_NEEDS_SUCCESS);
+}
+
+static void write_numbers(uint64_t *out, const ipp_task_needs_t *needs)
+{
+    for (size_t i = 0; i < needs->count; i++)
+        out[i] = task_store_number(needs->tasks[i]);
+}
+
+/* struct link_task, and the payload behind it; sets *size. NULL: no memory. */
+static void *with_wants(const ipp_task_options_t *options, const void *payload, uint32_t *size)
+{
+    struct link_task head = { .timeout_ms = options->timeout_ms,
+                              .retries = options->retries,
+                              .priority = options->priority,
+                              .width = options->width,
+                              .policy = -1,
+                              .after_count = (uint32_t)options->after.count,
+                              .follow_count = (uint32_t)options->follow.count,
+                              .target_count = options->engine >= 0,
+                              .after_kind = kind_of(&options->after),
+                              .follow_kind = kind_of(&options->follow) };
+    size_t bytes = link_task_size(&head);
+    char *whole = calloc(1, bytes + *size);
+    if (!whole)
+        return NULL;
+    struct link_task *task = (void *)whole;
+    *task = head;
+    uint64_t *numbers = (void *)(task + 1);
+    write_numbers(numbers, &options->after);
+    write_numbers(numbers + head.after_count, &options->follow);
+    if (head.target_count > 0)
+        *(int32_t *)(void *)(numbers + head.after_count + head.follow_count) = options->engine;
+    if (*size > 0)
+        memcpy(whole + bytes, payload, *size);
+    *size += (uint32_t)bytes;
+    return whole;
+}
+
+/* -1: ENOMEM. */
+static int add_submitted(struct tasks *tasks, struct link_record *record,
+                         const ipp_task_options_t *options, const void *payload)
+{
+    void *whole = NULL;
+    if (wants_more(options)) {
+        if (!(whole = with_wants(options, payload, &record->size)))
+            return -1;
+        record->status = 1;
+        payload = whole;
+    }
+    int added = link_batch_add(&tasks->submitted, record, payload);
+    free(whole);
+    return added;
 }
 
 int ipp_task_submit(ipp_t *ipp, const ipp_task_type_t *type, const void *payload, size_t size,
@@ -180,7 +250,7 @@ int ipp_task_submit(ipp_t *ipp, const ipp_task_type_t *type, const void *payload
                                   .type = type->number,
                                   .engine = options->engine,
                                   .retries = options->retries };
-    if (link_batch_add(&tasks->submitted, &record, payload) < 0) {
+    if (add_submitted(tasks, &record, options, payload) < 0) {
         if (task)
             task_store_free(tasks->store, task);
         return -1;

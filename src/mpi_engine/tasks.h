@@ -18,7 +18,8 @@ struct wait;
 
 struct tasks {
     ipp_t *ipp;
-    MPI_Comm comm; /* for ipp_task_register alone */
+    MPI_Comm comm; /* for ipp_task_register, and to make those of wide tasks; ranks are engines */
+    MPI_Comm together; /* of the task that runs */
     struct task_store *store;
     struct ipp_task_type *types;
     int type_count;

@@ -63,9 +63,8 @@ static void send_request(struct balancer *b, const struct sched_live *task, int 
 static void on_assign(void *arg, const struct sched_live *task, const int *engines, int count)
 {
     struct balancer *b = arg;
-    (void)count;
     if (is_batched(task->id))
-        batches_assign(b, task, engines[0]);
+        batches_assign(b, task, engines, count);
     else
         send_request(b, task, engines[0]);
 }

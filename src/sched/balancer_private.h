@@ -62,7 +62,8 @@ size_t wants_read(const void *bytes, size_t size, struct sched_task *spec);
 
 /* ---- batches.c: C tasks ---- */
 void batches_submit(struct balancer *b, struct link_message *msg);
-void batches_assign(struct balancer *b, const struct sched_live *task, int engine);
+void batches_assign(struct balancer *b, const struct sched_live *task, const int *engines,
+                    int count);
 void batches_drop(struct balancer *b, const struct sched_live *task, enum sched_drop why);
 void batches_forget(void *item);
 void batches_ended(struct balancer *b, struct link_message *msg);

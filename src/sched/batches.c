@@ -10,6 +10,7 @@
 struct batched {
     ipp_frame_t *batch;               /* that it came in; NULL: it cannot have to be sent again */
     const struct link_record *record; /* in that batch */
+    uint32_t skip;                    /* bytes before its payload */
 };
 
 static int submitter_of(uint64_t number)
@@ -55,8 +56,17 @@ void batches_drop(struct balancer *b, const struct sched_live *task, enum sched_
     case SCHED_DROP_ENGINE_LOST:
         tell(b, task->id, IPP_TASK_LOST, 0);
         break;
-    default:
+    case SCHED_DROP_UNREACHABLE:
         tell(b, task->id, IPP_TASK_REFUSED, EHOSTUNREACH);
+        break;
+    case SCHED_DROP_TIMED_OUT:
+        tell(b, task->id, IPP_TASK_REFUSED, ETIMEDOUT);
+        break;
+    case SCHED_DROP_IMPOSSIBLE:
+        tell(b, task->id, IPP_TASK_REFUSED, ECANCELED);
+        break;
+    default:
+        tell(b, task->id, IPP_TASK_REFUSED, ESRCH);
     }
 }
 
@@ -76,12 +86,14 @@ static void submit(struct balancer *b, ipp_frame_t *batch, const struct link_rec
         tell(b, record->task, IPP_TASK_REFUSED, ENOMEM);
         return;
     }
-    *batched = (struct batched){ ipp_frame_ref(batch), record };
+    *batched = (struct batched){ ipp_frame_ref(batch), record, 0 };
     struct sched_task wanted = { .id = record->task,
                                  .item = batched,
                                  .targets = &record->engine,
                                  .target_count = record->engine >= 0,
                                  .retries = record->retries };
+    if (record->status)
+        batched->skip = (uint32_t)wants_read(record + 1, record->size, &wanted);
     if (sched_submit(b->sched, &wanted, ipp_now_ms()) < 0) {
         tell(b, record->task, IPP_TASK_REFUSED, errno);
         batches_forget(batched);
@@ -97,18 +109,48 @@ void batches_submit(struct balancer *b, struct link_message *msg)
 }
 
 /* To a dead engine nothing is sent; its loss is on its way here and takes care of the task. */
-void batches_assign(struct balancer *b, const struct sched_live *task, int engine)
+static void run_on(struct balancer *b, int engine, const struct link_record *record,
+                   const void *bytes)
+{
+    add(&b->outboxes[engine].run, record, bytes);
+    if (b->outboxes[engine].run.used >= LINK_BATCH_BYTES)
+        send_batch(b, engine, LINK_RUN, &b->outboxes[engine].run);
+}
+
+/* Each of them learns who the others are. */
+static void run_together(struct balancer *b, struct link_record *record, const char *payload,
+                         const int *engines, int count)
+{
+    size_t head = link_engines_size((size_t)count);
+    char *bytes = calloc(1, head + record->size);
+    if (!bytes)
+        abort();
+    for (int i = 0; i < count; i++)
+        ((int32_t *)(void *)bytes)[i] = engines[i];
+    memcpy(bytes + head, payload, record->size);
+    record->size += (uint32_t)head;
+    for (int i = 0; i < count; i++)
+        run_on(b, engines[i], record, bytes);
+    free(bytes);
+}
+
+void batches_assign(struct balancer *b, const struct sched_live *task, const int *engines,
+                    int count)
 {
     struct batched *batched = task->item;
+    const char *payload = (const char *)(batched->record + 1) + batched->skip;
     struct link_record record = *batched->record;
     record.retries = task->retries;
-    add(&b->outboxes[engine].run, &record, batched->record + 1);
+    record.size -= batched->skip;
+    record.status = (uint16_t)count;
+    if (count > 1)
+        run_together(b, &record, payload, engines, count);
+    else
+        run_on(b, engines[0], &record, payload);
     if (task->retries == 0) {
         ipp_frame_unref(batched->batch);
         batched->batch = NULL;
     }
-    if (b->outboxes[engine].run.used >= LINK_BATCH_BYTES)
-        send_batch(b, engine, LINK_RUN, &b->outboxes[engine].run);
 }
 
 /* ---- how many an engine holds ---- */

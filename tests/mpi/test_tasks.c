@@ -29,6 +29,7 @@ static long runs; /* of count(), here */
 /* ---- what tasks do ---- */
 
 static ipp_task_type_t *echo_type, *count_type, *fib_type, *fail_type, *where_type, *die_type;
+static ipp_task_type_t *append_type, *together_type;
 
 static int echo(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output,
                 void *arg)
@@ -113,6 +114,39 @@ static int die(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t
 
 /* ---- helpers ---- */
 
+/* Keeps the order in which these have run here. */
+static char order[256];
+
+static int append(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output,
+                  void *arg)
+{
+    (void)self, (void)arg;
+    CHECK(bytes == 1 && strlen(order) + 1 < sizeof order);
+    strncat(order, payload, 1);
+    return ipp_task_put(output, &rank, sizeof rank);
+}
+
+/* On several ranks at once: the sum of their ranks, and who takes part; -1 fails on the last. */
+static int together(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output,
+                    void *arg)
+{
+    MPI_Comm comm = ipp_task_comm(self);
+    int many, mine, sums[2], wanted;
+    (void)arg;
+    CHECK(bytes == sizeof wanted && (uintptr_t)payload % 16 == 0);
+    memcpy(&wanted, payload, sizeof wanted);
+    MPI_Comm_size(comm, &many);
+    MPI_Comm_rank(comm, &mine);
+    CHECK(many == (wanted < 0 ? 2 : wanted));
+    int values[2] = { rank, mine };
+    MPI_Allreduce(values, sums, 2, MPI_INT, MPI_SUM, comm);
+    CHECK(sums[1] == many * (many - 1) / 2);
+    runs++;
+    if (wanted < 0 && mine == many - 1)
+        return 9;
+    return ipp_task_put(output, sums, sizeof *sums);
+}
+
 static long over_all(long mine)
 {
     long sum;
@@ -151,6 +185,8 @@ static void check_registering(void)
     CHECK((fail_type = ipp_task_register(ipp, "fail", fail, NULL)) != NULL);
     CHECK((where_type = ipp_task_register(ipp, "where", where, NULL)) != NULL);
     CHECK((die_type = ipp_task_register(ipp, "die", die, NULL)) != NULL);
+    CHECK((append_type = ipp_task_register(ipp, "append", append, NULL)) != NULL);
+    CHECK((together_type = ipp_task_register(ipp, "together", together, NULL)) != NULL);
 }
 
 static void check_bad_arguments(void)
@@ -254,6 +290,101 @@ static void check_places(void)
     }
 }
 
+static void check_priorities(void)
+{
+    static const int priorities[] = { 0, -5, 7, 7, 1000, -1000 };
+    order[0] = '\0';
+    MPI_Barrier(ipp_comm(ipp));
+    for (int i = 0; rank == 0 && i < 6; i++) {
+        char name = (char)('a' + i);
+        ipp_task_options_t options = IPP_TASK_OPTIONS;
+        options.engine = size - 1;
+        options.priority = priorities[i];
+        CHECK(ipp_task_submit(ipp, append_type, &name, 1, &options, NULL) == 0);
+    }
+    if (rank == 0) { /* when this one has been given up, all are in the queue */
+        ipp_task_options_t soon = IPP_TASK_OPTIONS;
+        soon.timeout_ms = 1;
+        ipp_task_t *last = submit(where_type, NULL, 0, &soon);
+        ipp_task_result_t result = result_of(last);
+        CHECK(result.status == IPP_TASK_REFUSED && result.code == ETIMEDOUT);
+        ipp_task_free(ipp, last);
+    }
+    MPI_Barrier(ipp_comm(ipp));
+    CHECK(ipp_task_serve(ipp) == 0);
+    if (rank == size - 1)
+        CHECK(strcmp(order, "ecdabf") == 0);
+}
+
+static void check_needs(void)
+{
+    ipp_task_options_t options = IPP_TASK_OPTIONS;
+    if (rank == 0) {
+        ipp_task_t *bad = submit(fail_type, NULL, 0, NULL),
+                   *good = submit(where_type, NULL, 0, NULL);
+        ipp_task_t *both[] = { bad, good };
+        options.after = (ipp_task_needs_t){ both, 2, 0 };
+        ipp_task_t *never = submit(where_type, NULL, 0, &options);
+        options.after.ends = IPP_TASK_ANY;
+        ipp_task_t *any = submit(where_type, NULL, 0, &options);
+        options.after = (ipp_task_needs_t){ &bad, 1, IPP_TASK_FAILURE };
+        ipp_task_t *cleanup = submit(where_type, NULL, 0, &options);
+        options.after = (ipp_task_needs_t){ 0 };
+        options.follow = (ipp_task_needs_t){ &good, 1, 0 };
+        ipp_task_t *follower = submit(where_type, NULL, 0, &options);
+        CHECK(ipp_task_serve(ipp) == 0);
+        ipp_task_result_t result = result_of(never);
+        CHECK(result.status == IPP_TASK_REFUSED && result.code == ECANCELED);
+        CHECK(result_of(any).status == IPP_TASK_OK && result_of(cleanup).status == IPP_TASK_OK);
+        CHECK(memcmp(result_of(follower).data, result_of(good).data, sizeof(int)) == 0);
+        ipp_task_t *done[] = { bad, good, never, any, cleanup, follower };
+        for (int i = 0; i < 6; i++)
+            ipp_task_free(ipp, done[i]);
+    } else {
+        CHECK(ipp_task_serve(ipp) == 0);
+    }
+}
+
+static void check_wide(void)
+{
+    ipp_task_t *tasks[40] = { NULL };
+    ipp_task_options_t options = IPP_TASK_OPTIONS;
+    int least = 0, many = 0;
+    runs = 0;
+    for (int i = 0; rank == 0 && i < 40; i++) { /* wide ones among narrow ones */
+        options.width = 1 + i % size;
+        tasks[i] = submit(together_type, &options.width, sizeof options.width, &options);
+        many += options.width;
+    }
+    CHECK(ipp_task_serve(ipp) == 0);
+    long ran = over_all(runs);
+    for (int i = 0; rank == 0 && i < 40; i++) {
+        ipp_task_result_t result = result_of(tasks[i]);
+        CHECK(result.status == IPP_TASK_OK && result.size == sizeof least);
+        memcpy(&least, result.data, sizeof least);
+        CHECK(1 + i % size < size || least == size * (size - 1) / 2); /* all of them */
+        ipp_task_free(ipp, tasks[i]);
+    }
+    CHECK(rank != 0 || ran == many);
+    int fails = -1;
+    options.width = 2;
+    options.retries = 1;
+    ipp_task_t *bad = rank == 0 ? submit(together_type, &fails, sizeof fails, &options) : NULL;
+    options.width = size + 1;
+    ipp_task_t *huge = rank == 0 ? submit(where_type, NULL, 0, &options) : NULL;
+    CHECK(ipp_task_serve(ipp) == 0);
+    if (!bad)
+        return;
+    ipp_task_result_t result = result_of(bad);
+    CHECK(size == 1 ? result.status == IPP_TASK_REFUSED && result.code == ERANGE
+                    : result.status == IPP_TASK_FAILED && result.code == 9);
+    result = result_of(huge);
+    CHECK(result.status == IPP_TASK_REFUSED && result.code == ERANGE);
+    ipp_task_free(ipp, bad);
+    ipp_task_free(ipp, huge);
+    CHECK(ipp_task_comm(ipp) == MPI_COMM_NULL);
+}
+
 /* Nobody serves: what is submitted waits. */
 static void check_cancelling(void)
 {
@@ -342,6 +473,9 @@ int main(int argc, char **argv)
             check_nested();
             check_failures();
             check_places();
+            check_priorities();
+            check_needs();
+            check_wide();
             check_cancelling();
             check_next();
             check_master();
