@@ -1,9 +1,9 @@
 # bench/run measures us beside ipyparallel, with replay as a client that costs little, and beside
-# what raw_pair shows of ZeroMQ alone; sched_bench
-# (make bench/sched_bench) measures the scheduler alone.
+# what raw_pair shows of ZeroMQ alone; sched_bench measures the scheduler alone, c_tasks the tasks of
+# an application.
 noinst_PROGRAMS = bench/replay bench/raw_pair bench/c_tasks
 bench_c_tasks_SOURCES = %reldir%/c_tasks.c
-bench_c_tasks_LDADD = libippmpi.la
+bench_c_tasks_LDADD = libippmpi.la -lm
 bench_raw_pair_SOURCES = %reldir%/raw_pair.c
 bench_raw_pair_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
 bench_raw_pair_LDADD = $(ZMQ_LIBS)
@@ -18,10 +18,9 @@ bench_stamps_la_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS) -fvisibility=default
 bench_stamps_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 bench_stamps_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
 bench_stamps_la_LIBADD = $(ZMQ_LIBS)
-EXTRA_PROGRAMS = bench/sched_bench
+noinst_PROGRAMS += bench/sched_bench
 bench_sched_bench_SOURCES = %reldir%/sched_bench.c
 bench_sched_bench_LDADD = libsched.la
-CLEANFILES += bench/sched_bench$(EXEEXT)
 EXTRA_DIST += \
     %reldir%/run \
     %reldir%/ippmpi_bench/__init__.py \

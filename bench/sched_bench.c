@@ -90,6 +90,7 @@ static void drain(struct bench *bench, int failing_engine)
 }
 
 #define MAX_TARGETS 8
+#define MAX_NEEDS 2
 
 struct variant {
     const char *name;
@@ -97,17 +98,21 @@ struct variant {
     int targets;        /* of each task, at random; 0: any engine */
     int64_t timeout_ms; /* of each task */
     int failing_engine; /* one that fails all it gets; -1: none */
+    int needs;          /* tasks that each comes after: of the thousand before it, at random */
+    int clients;        /* that take turns; 0: one */
 };
 
 static const struct variant variants[] = {
-    { "sched_task_ns", 1, 1, 0, 0, -1 },
-    { "sched_task_ns", 64, 1, 0, 0, -1 },
-    { "sched_task_ns", 4096, 1, 0, 0, -1 },
-    { "sched_prefetch4_task_ns", 4096, 4, 0, 0, -1 },
-    { "sched_timeout_task_ns", 64, 1, 0, 3600000, -1 },
-    { "sched_one_target_task_ns", 4096, 1, 1, 0, -1 },
-    { "sched_three_targets_task_ns", 4096, 1, 3, 0, -1 },
-    { "sched_failing_engine_task_ns", 64, 1, 0, 0, 7 },
+    { "sched_task_ns", 1, 1, 0, 0, -1, 0, 0 },
+    { "sched_task_ns", 64, 1, 0, 0, -1, 0, 0 },
+    { "sched_task_ns", 4096, 1, 0, 0, -1, 0, 0 },
+    { "sched_prefetch4_task_ns", 4096, 4, 0, 0, -1, 0, 0 },
+    { "sched_timeout_task_ns", 64, 1, 0, 3600000, -1, 0, 0 },
+    { "sched_one_target_task_ns", 4096, 1, 1, 0, -1, 0, 0 },
+    { "sched_three_targets_task_ns", 4096, 1, 3, 0, -1, 0, 0 },
+    { "sched_failing_engine_task_ns", 64, 1, 0, 0, 7, 0, 0 },
+    { "sched_two_needs_task_ns", 64, 1, 0, 0, -1, 2, 0 },
+    { "sched_ten_clients_task_ns", 64, 1, 0, 0, -1, 0, 10 },
 };
 
 static void line(const char *name, int engines, double value, const char *unit)
@@ -120,6 +125,7 @@ static void line(const char *name, int engines, double value, const char *unit)
 static void submit_all(struct bench *bench, const struct variant *variant, size_t tasks)
 {
     int targets[MAX_TARGETS];
+    uint64_t needs[MAX_NEEDS];
     unsigned random = 1;
     struct sched_task task = { .targets = targets,
                                .target_count = (size_t)variant->targets,
@@ -127,6 +133,12 @@ static void submit_all(struct bench *bench, const struct variant *variant, size_
                                .timeout_ms = variant->timeout_ms };
     for (size_t i = 0; i < tasks; i++) {
         task.id = i + 1;
+        task.client = variant->clients ? i % (size_t)variant->clients : 0;
+        task.after = (struct sched_dependency){ needs, 0, .all = true, .success = true };
+        for (int j = 0; j < variant->needs && i > 0; j++) {
+            random = random * 1664525u + 1013904223u;
+            needs[task.after.count++] = i - (random >> 8) % (i < 1000 ? i : 1000);
+        }
         for (int j = 0; j < variant->targets; j++) {
             random = random * 1664525u + 1013904223u;
             targets[j] = (int)((random >> 8) % (unsigned)variant->engines);

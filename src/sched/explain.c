@@ -45,11 +45,11 @@ int sched_task_engines(const sched_t *sched, uint64_t id, int *engines, int size
             engines[0] = task->engine;
         return 1;
     }
-    for (int i = 0; task->engine == TASK_WIDE && i < task->more->part_count; i++) {
-        if (task->more->parts[i]->task != task)
+    for (int i = 0; task->engine == TASK_WIDE && i < task->more->wide->part_count; i++) {
+        if (task->more->wide->parts[i]->task != task)
             continue; /* it has reported */
         if (count < size)
-            engines[count] = task->more->parts[i]->engine;
+            engines[count] = task->more->wide->parts[i]->engine;
         count++;
     }
     return count;
@@ -106,8 +106,8 @@ static void explain_held(const struct task *task, struct sched_why *why)
     why->all = need->all;
     why->others = need->pending;
     for (size_t i = 0; i < need->count && why->other == 0; i++)
-        if (need->edges[i].awaited)
-            why->other = need->edges[i].id;
+        if (need->edges[i].lives)
+            why->other = edge_id(&need->edges[i]);
 }
 
 static size_t waiting_above(const sched_t *sched, int priority)

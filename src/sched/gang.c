@@ -27,13 +27,14 @@ int gang_allot(struct task *task)
     int width = task->lane->width;
     if (width == 1)
         return 0;
-    if (!more->parts) {
-        if (!(more->parts = calloc((size_t)width, sizeof(struct part *))))
+    if (!more->wide) {
+        more->wide = calloc(1, sizeof *more->wide + (size_t)width * sizeof(struct part *));
+        if (!more->wide)
             return -1;
-        more->part_count = width;
+        more->wide->part_count = width;
     }
     for (int i = 0; i < width; i++)
-        if (!more->parts[i] && !(more->parts[i] = calloc(1, sizeof(struct part))))
+        if (!more->wide->parts[i] && !(more->wide->parts[i] = calloc(1, sizeof(struct part))))
             return -1;
     return 0;
 }
@@ -89,11 +90,11 @@ static void start(sched_t *sched)
         struct engine *engine = gang->members[i];
         give_back(sched, engine);
         fleet_shift(&sched->fleet, engine, 1);
-        start_part(task, task->more->parts[i], engine);
+        start_part(task, task->more->wide->parts[i], engine);
         gang->ids[i] = engine->id;
     }
-    task->more->running = gang->count;
-    task->more->all_ok = true;
+    task->more->wide->running = gang->count;
+    task->more->wide->all_ok = true;
     task->engine = TASK_WIDE;
     task_list_append(&sched->wide, task);
     flow_hold(&sched->flows, flow_of(task), gang->count);
@@ -236,36 +237,36 @@ int gang_done(sched_t *sched, struct engine *engine, struct part *part, bool ok,
     }
     part->id = 0;
     part->task = NULL;
-    task->more->all_ok = task->more->all_ok && ok;
-    if (--task->more->running > 0)
+    task->more->wide->all_ok = task->more->wide->all_ok && ok;
+    if (--task->more->wide->running > 0)
         return SCHED_PARTIAL;
     task_list_remove(&sched->wide, task);
     /* Engines may have left after they had done their part. */
     bool again = task->retries > 0 && !lane_hopeless(task->lane, &sched->fleet);
-    if (!task->more->all_ok && again) {
+    if (!task->more->wide->all_ok && again) {
         task->retries--;
         step_enqueue(sched, task);
         step_place(sched, task);
         return SCHED_RETRY;
     }
     *item = task->item;
-    step_end(sched, task, task->more->all_ok, task->more->parts[0]->engine);
+    step_end(sched, task, task->more->wide->all_ok, task->more->wide->parts[0]->engine);
     return SCHED_FINISHED;
 }
 
 /* It ends, or begins again, without what its engines still do for it. */
 static void disown(sched_t *sched, struct task *task)
 {
-    for (int i = 0; i < task->more->part_count; i++) {
-        struct part *part = task->more->parts[i];
+    for (int i = 0; i < task->more->wide->part_count; i++) {
+        struct part *part = task->more->wide->parts[i];
         if (!part || part->task != task)
             continue; /* it has reported */
         if (!part->blocked)
             flow_hold(&sched->flows, flow_of(task), -1);
         part->task = NULL;
-        task->more->parts[i] = NULL;
+        task->more->wide->parts[i] = NULL;
     }
-    task->more->running = 0;
+    task->more->wide->running = 0;
     task_list_remove(&sched->wide, task);
 }
 

@@ -66,7 +66,8 @@ static enum verdict judge(const struct need *need)
 /* One that it depends on has ended. */
 static void note_end(struct need *need, struct edge *edge, bool ok, int engine)
 {
-    edge->awaited = NULL;
+    edge->id = edge_id(edge);
+    edge->lives = false;
     edge->engine = engine;
     edge->good = ok ? need->success : need->failure;
     need->pending--;
@@ -86,37 +87,44 @@ const struct need *need_unmet(const struct task *task)
 
 static void doom(struct task *task, enum sched_drop why, uint64_t other)
 {
-    if (!task->more->doomed)
-        task->more->end = (struct sched_end){ .why = why, .engine = -1, .other = other };
+    if (!task->more->doomed) {
+        task->more->why = why;
+        task->more->other = other;
+    }
     task->more->doomed = true;
-}
-
-/* Its record has room for who waits for it; -1: ENOMEM. */
-static int await(const sched_t *sched, struct task *awaited)
-{
-    if (awaited->more)
-        return 0;
-    if (!(awaited->more = calloc(1, sizeof *awaited->more)))
-        return -1;
-    awaited->more->task = awaited;
-    awaited->more->deadline_ms = TASK_NO_DEADLINE;
-    awaited->more->timer = TASK_NO_TIMER;
-    awaited->more->policy = sched->policy;
-    return 0;
 }
 
 static int read_edge(sched_t *sched, struct task *task, struct need *need, struct edge *edge)
 {
     const struct ended *ended;
-    if (edge->id == task->node.key)
+    struct task *awaited = task_find(sched, edge->id);
+    if (edge->id == task->node.key) {
         doom(task, SCHED_DROP_CIRCULAR, edge->id);
-    else if ((edge->awaited = task_find(sched, edge->id)))
-        return await(sched, edge->awaited);
-    else if ((ended = recall(sched, edge->id)))
+    } else if (awaited) {
+        if (!awaited->more && !step_more(sched, awaited)) /* for `waiters` */
+            return -1;
+        edge->awaited = awaited;
+        edge->lives = true;
+    } else if ((ended = recall(sched, edge->id))) {
         note_end(need, edge, ended->ok, ended->engine);
-    else
+    } else {
         doom(task, SCHED_DROP_UNKNOWN, edge->id);
+    }
     return 0;
+}
+
+/* In the record itself, or on their own; NULL: no memory. */
+static struct edge *edges_for(struct task_more *more, size_t count)
+{
+    size_t used = more->after.edges == more->inside ? more->after.count : 0;
+    return count <= EDGES_INSIDE - used ? more->inside + used : malloc(count * sizeof(struct edge));
+}
+
+void need_free(struct task_more *more, struct need *need)
+{
+    if (need->edges < more->inside || need->edges >= more->inside + EDGES_INSIDE)
+        free(need->edges);
+    need->edges = NULL;
 }
 
 static int read_one(sched_t *sched, struct task *task, struct need *need,
@@ -128,9 +136,13 @@ static int read_one(sched_t *sched, struct task *task, struct need *need,
         errno = EINVAL;
         return -1;
     }
-    *need = (struct need){ .edges = calloc(spec->count, sizeof *need->edges),
-                           .count = spec->count,
-                           .pending = spec->count,
+    if (spec->count > UINT32_MAX) {
+        errno = ENOMEM;
+        return -1;
+    }
+    *need = (struct need){ .edges = edges_for(task->more, spec->count),
+                           .count = (uint32_t)spec->count,
+                           .pending = (uint32_t)spec->count,
                            .all = spec->all,
                            .success = spec->success,
                            .failure = spec->failure };
@@ -161,7 +173,7 @@ static void link_edges(struct need *need)
 {
     for (size_t i = 0; need->edges && i < need->count; i++) {
         struct edge *edge = &need->edges[i];
-        if (!edge->awaited)
+        if (!edge->lives)
             continue;
         edge->next = edge->awaited->more->waiters;
         if (edge->next)
@@ -170,11 +182,11 @@ static void link_edges(struct need *need)
     }
 }
 
-static void unlink_edges(struct need *need)
+static void unlink_edges(struct task_more *more, struct need *need)
 {
     for (size_t i = 0; need->edges && i < need->count; i++) {
         struct edge *edge = &need->edges[i];
-        if (!edge->awaited)
+        if (!edge->lives)
             continue;
         if (edge->prev)
             edge->prev->next = edge->next;
@@ -183,23 +195,22 @@ static void unlink_edges(struct need *need)
         if (edge->next)
             edge->next->prev = edge->prev;
     }
-    free(need->edges);
-    need->edges = NULL;
+    need_free(more, need);
 }
 
 void needs_clear(struct task *task)
 {
     if (!task->more)
         return;
-    unlink_edges(&task->more->after);
-    unlink_edges(&task->more->follow);
+    unlink_edges(task->more, &task->more->after);
+    unlink_edges(task->more, &task->more->follow);
 }
 
 /* The first one that spoils it. */
 static uint64_t culprit(const struct need *need)
 {
     for (size_t i = 0; i < need->count; i++)
-        if (!need->edges[i].awaited && !need->edges[i].good)
+        if (!need->edges[i].lives && !need->edges[i].good)
             return need->edges[i].id;
     return 0;
 }
@@ -285,7 +296,7 @@ static void confine(sched_t *sched, struct task *task, int *engines, size_t coun
         if (lane_allows(task->lane, engines[i]))
             engines[kept++] = engines[i];
     if (kept == 0) {
-        doom(task, SCHED_DROP_IMPOSSIBLE, task->more->follow.edges[0].id);
+        doom(task, SCHED_DROP_IMPOSSIBLE, edge_id(&task->more->follow.edges[0]));
         return;
     }
     struct lane *lane = lanes_get(lanes, &sched->fleet, engines, kept, task->lane->width);
@@ -307,7 +318,7 @@ static void follow(sched_t *sched, struct task *task)
     if (!engines)
         doom(task, SCHED_DROP_UNREACHABLE, 0);
     else if (need->all && count > 1)
-        doom(task, SCHED_DROP_IMPOSSIBLE, need->edges[0].id);
+        doom(task, SCHED_DROP_IMPOSSIBLE, edge_id(&need->edges[0]));
     else if (count > 0)
         confine(sched, task, engines, count);
     free(engines);
@@ -327,8 +338,11 @@ static struct task *release_all(sched_t *sched)
             doom(task, SCHED_DROP_UNREACHABLE, 0);
         needs_clear(task);
         if (task->more->doomed) {
+            struct sched_end end = { .why = task->more->why,
+                                     .engine = -1,
+                                     .other = task->more->other };
             step_dequeue(sched, task);
-            step_drop(sched, task, &task->more->end);
+            step_drop(sched, task, &end);
             continue;
         }
         task_list_remove(&sched->settled, task);

@@ -49,17 +49,37 @@ void step_dequeue(sched_t *sched, struct task *task)
     sched->queued--;
 }
 
-static void free_more(struct task_more *more)
+struct task_more *step_more(sched_t *sched, struct task *task)
 {
+    struct task_more *more = pool_get(&sched->mores);
     if (!more)
-        return;
-    for (int i = 0; more->parts && i < more->part_count; i++)
-        free(more->parts[i]);
-    free(more->parts);
+        return NULL;
+    *more = (struct task_more){ .task = task,
+                                .deadline_ms = TASK_NO_DEADLINE,
+                                .timer = TASK_NO_TIMER,
+                                .policy = sched->policy };
+    task->more = more;
+    return more;
+}
+
+static void clear_more(struct task_more *more)
+{
+    struct wide *wide = more->wide;
+    for (int i = 0; wide && i < wide->part_count; i++)
+        free(wide->parts[i]);
+    free(wide);
     free(more->preferred);
-    free(more->after.edges);
-    free(more->follow.edges);
-    free(more);
+    need_free(more, &more->after);
+    need_free(more, &more->follow);
+}
+
+static void free_task(sched_t *sched, struct task *task)
+{
+    if (task->more) {
+        clear_more(task->more);
+        pool_put(&sched->mores, task->more);
+    }
+    pool_put(&sched->records, task);
 }
 
 /* The task is in no list. */
@@ -71,8 +91,7 @@ static void forget(sched_t *sched, struct task *task)
     flow_count(flow, -1);
     if (task_deadline_ms(task) != TASK_NO_DEADLINE)
         deadlines_release(&sched->deadlines);
-    free_more(task->more);
-    task_pool_put(&sched->pool, task);
+    free_task(sched, task);
 }
 
 void step_end(sched_t *sched, struct task *task, bool ok, int engine)
@@ -211,6 +230,8 @@ sched_t *sched_create(const struct sched_options *options, const struct sched_ca
     sched->policy = options->policy ? options->policy : &sched_leastload;
     sched->capacity = options->capacity ? options->capacity : SIZE_MAX;
     sched->random = UINT64_C(0x9e3779b97f4a7c15);
+    sched->records.bytes = sizeof(struct task);
+    sched->mores.bytes = sizeof(struct task_more);
     if (hash_table_init(&sched->tasks) < 0 ||
         fleet_init(&sched->fleet, options->prefetch ? options->prefetch : INT_MAX) < 0 ||
         memory_init(&sched->memory, options->remember) < 0) {
@@ -221,9 +242,12 @@ sched_t *sched_create(const struct sched_options *options, const struct sched_ca
     return sched;
 }
 
-static void free_task(struct hash_node *node)
+/* The memory of records goes with their pool. */
+static void forget_node(struct hash_node *node)
 {
-    free_more(((struct task *)node)->more);
+    struct task *task = (struct task *)node;
+    if (task->more)
+        clear_more(task->more);
 }
 
 static void free_parts(const struct fleet *fleet)
@@ -245,8 +269,9 @@ void sched_destroy(sched_t *sched)
         return;
     assert(!sched->calling);
     free_parts(&sched->fleet);
-    hash_table_free(&sched->tasks, free_task);
-    task_pool_free(&sched->pool);
+    hash_table_free(&sched->tasks, forget_node);
+    pool_free(&sched->records);
+    pool_free(&sched->mores);
     flows_free(&sched->flows);
     fleet_free(&sched->fleet);
     free(sched->gang.members);
@@ -288,14 +313,15 @@ static bool has_more(const struct sched_task *spec)
 static int read_more(sched_t *sched, struct task *task, const struct sched_task *spec,
                      int64_t now_ms)
 {
-    struct task_more *more = task->more = calloc(1, sizeof *more);
+    struct task_more *more = step_more(sched, task);
     if (!more)
         return -1;
-    more->task = task;
     more->deadline_ms = deadline(now_ms, spec->timeout_ms);
-    more->timer = TASK_NO_TIMER;
-    more->policy = spec->policy ? spec->policy : sched->policy;
-    size_t preferred = spec->preferred_count + spec->after.count; /* see needs.c: by_data */
+    if (spec->policy)
+        more->policy = spec->policy;
+    size_t preferred = spec->preferred_count;
+    if (more->policy == &sched_locality)
+        preferred += spec->after.count; /* see needs.c: by_data */
     if (preferred > INT_MAX / 4) {
         errno = ENOMEM;
         return -1;
@@ -330,7 +356,7 @@ static int furnish(sched_t *sched, struct task *task, const struct sched_task *s
 /* NULL: EINVAL, ENOMEM. */
 static struct task *task_create(sched_t *sched, const struct sched_task *spec, int64_t now_ms)
 {
-    struct task *task = task_pool_get(&sched->pool);
+    struct task *task = pool_get(&sched->records);
     if (!task)
         return NULL;
     *task = (struct task){ .node.key = spec->id,
@@ -342,8 +368,7 @@ static struct task *task_create(sched_t *sched, const struct sched_task *spec, i
         int error = errno;
         if (task->lane)
             lanes_unref(&sched->fleet, task->lane);
-        free_more(task->more);
-        task_pool_put(&sched->pool, task);
+        free_task(sched, task);
         errno = error == EINVAL ? EINVAL : ENOMEM;
         return NULL;
     }

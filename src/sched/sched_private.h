@@ -43,8 +43,8 @@ struct sched {
     bool calling; /* a callback runs */
     bool review;  /* engines may be free for tasks that wait: step_settle looks at all */
 
-    struct task_pool pool;
-    struct hash_table tasks; /* all that live, by id */
+    struct pool records, mores; /* struct task, struct task_more */
+    struct hash_table tasks;    /* all that live, by id */
     struct fleet fleet;
     struct flows flows;
     struct gang gang;
@@ -63,6 +63,8 @@ struct task *task_find(const sched_t *sched, uint64_t id);
 /* Into its lane; takes it out of what it waits in, so that it can be assigned or ended. */
 void step_enqueue(sched_t *sched, struct task *task);
 void step_dequeue(sched_t *sched, struct task *task);
+struct task_more *step_more(sched_t *sched,
+                            struct task *task); /* one that has none; NULL: ENOMEM */
 void step_stop_timer(sched_t *sched, struct task *task);
 /* Ends a task that is in no list: who depends on it hears of it. Frees it. */
 void step_end(sched_t *sched, struct task *task, bool ok, int engine);
@@ -88,6 +90,7 @@ void needs_tell(sched_t *sched, struct task *ended, bool ok, int engine);
 void needs_settle(sched_t *sched);                     /* whatever is settled */
 void needs_give_up(sched_t *sched, struct task *held); /* it is unreachable: to be settled */
 void needs_clear(struct task *task);
+void need_free(struct task_more *more, struct need *need); /* its edges, which are in no list */
 void needs_remember(sched_t *sched, uint64_t task, bool ok, int engine);
 /* The one that the task waits for; NULL when it waits for none. */
 const struct need *need_unmet(const struct task *task);

@@ -58,18 +58,26 @@ _Static_assert(sizeof(void *) > 8 || sizeof(struct task) <= 72, "a million tasks
 
 /* A task that another one depends on. */
 struct edge {
-    uint64_t id;
+    union {
+        struct task *awaited; /* while it lives */
+        uint64_t id;          /* when it has ended, or was never known */
+    };
     struct task *waiter;
-    struct task *awaited;     /* NULL: it has ended */
     struct edge *next, *prev; /* of those that wait for the same task */
     int engine;               /* where it ended, -1: nowhere */
-    bool good;                /* it ended, and so that it counts */
-    bool follows;             /* belongs to `follow` */
+    bool lives;
+    bool good;    /* it ended, and so that it counts */
+    bool follows; /* belongs to `follow` */
 };
+
+static inline uint64_t edge_id(const struct edge *edge)
+{
+    return edge->lives ? edge->awaited->node.key : edge->id;
+}
 
 struct need {
     struct edge *edges; /* NULL: no dependency, or settled */
-    size_t count, pending, good;
+    uint32_t count, pending, good;
     bool all, success, failure;
 };
 
@@ -82,37 +90,48 @@ struct part {
     bool blocked;
 };
 
+/* A wide task's engines. */
+struct wide {
+    int part_count, running;
+    bool all_ok;
+    struct part *parts[]; /* room for as many as it is wide */
+};
+
+#define EDGES_INSIDE 2
+
 struct task_more {
     struct task *task;   /* whose it is */
     int64_t deadline_ms; /* it must have left the queue by then */
-    uint32_t timer;      /* its place in the heap of deadlines, while it waits */
     const struct sched_policy *policy;
     struct need after, follow;
     struct edge *waiters;  /* of those that depend on this one */
-    struct task *released; /* the next one of sched->released */
-    bool doomed;           /* what it depends on can not come true */
-    struct sched_end end;  /* of one that is doomed */
-    int *preferred;        /* engines, sorted */
+    struct task *released; /* the next one of those that are */
+    int *preferred;        /* engines */
+    struct wide *wide;     /* NULL: it is not */
+    uint64_t other;        /* of one that is doomed: sched_end's */
+    uint32_t timer;        /* its place in the heap of deadlines, while it waits */
     int preferred_count;
-    int part_count, running; /* of a wide task that is assigned */
-    bool all_ok;
-    struct part **parts; /* room for as many as it is wide */
+    enum sched_drop why;
+    bool doomed;                      /* what it depends on can not come true */
+    struct edge inside[EDGES_INSIDE]; /* those of its needs, where they are no more */
 };
 
 struct task_list {
     struct task *head, *tail;
 };
 
-/* Memory for tasks; it goes back to the system when there is none left. */
-struct task_pool {
-    struct task *free; /* linked by `next` */
-    struct task_chunk *chunks;
-    size_t used; /* tasks */
+/* Memory for records of one size; it goes back to the system when there is none left. Free ones
+ * begin with the address of the next. */
+struct pool {
+    size_t bytes; /* of a record */
+    void *free;
+    struct pool_chunk *chunks;
+    size_t used; /* records */
 };
 
-struct task *task_pool_get(struct task_pool *pool); /* NULL: ENOMEM */
-void task_pool_put(struct task_pool *pool, struct task *task);
-void task_pool_free(struct task_pool *pool);
+void *pool_get(struct pool *pool); /* NULL: ENOMEM */
+void pool_put(struct pool *pool, void *record);
+void pool_free(struct pool *pool);
 
 static inline int64_t task_deadline_ms(const struct task *task)
 {

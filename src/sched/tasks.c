@@ -13,54 +13,57 @@
 #define FIRST_BYTES ((size_t)64 << 10)
 #define HUGE_BYTES ((size_t)2 << 20)
 
-struct task_chunk {
-    struct task_chunk *next;
-    struct task tasks[];
+struct pool_chunk {
+    struct pool_chunk *next;
+    void *records[];
 };
 
-static struct task_chunk *chunk_create(struct task_pool *pool)
+static struct pool_chunk *chunk_create(struct pool *pool)
 {
     size_t bytes = pool->chunks ? HUGE_BYTES : FIRST_BYTES;
-    struct task_chunk *chunk = aligned_alloc(bytes, bytes);
+    struct pool_chunk *chunk = aligned_alloc(bytes, bytes);
     if (!chunk)
         return NULL;
     if (bytes == HUGE_BYTES)
         madvise(chunk, bytes, MADV_HUGEPAGE);
     chunk->next = pool->chunks;
     pool->chunks = chunk;
-    for (size_t i = (bytes - sizeof *chunk) / sizeof chunk->tasks[0]; i-- > 0;) {
-        chunk->tasks[i].next = pool->free;
-        pool->free = &chunk->tasks[i];
+    char *first = (char *)chunk->records;
+    for (size_t i = (bytes - sizeof *chunk) / pool->bytes; i-- > 0;) {
+        void **record = (void *)(first + i * pool->bytes);
+        *record = pool->free;
+        pool->free = record;
     }
     return chunk;
 }
 
-struct task *task_pool_get(struct task_pool *pool)
+void *pool_get(struct pool *pool)
 {
     if (!pool->free && !chunk_create(pool))
         return NULL;
-    struct task *task = pool->free;
-    pool->free = task->next;
+    void **record = pool->free;
+    pool->free = *record;
     pool->used++;
-    return task;
+    return record;
 }
 
-void task_pool_put(struct task_pool *pool, struct task *task)
+void pool_put(struct pool *pool, void *record)
 {
-    task->next = pool->free;
-    pool->free = task;
+    *(void **)record = pool->free;
+    pool->free = record;
     if (--pool->used == 0 && pool->chunks->next)
-        task_pool_free(pool);
+        pool_free(pool);
 }
 
-void task_pool_free(struct task_pool *pool)
+void pool_free(struct pool *pool)
 {
-    struct task_chunk *next;
-    for (struct task_chunk *chunk = pool->chunks; chunk; chunk = next) {
+    struct pool_chunk *next;
+    for (struct pool_chunk *chunk = pool->chunks; chunk; chunk = next) {
         next = chunk->next;
         free(chunk);
     }
-    *pool = (struct task_pool){ 0 };
+    pool->free = pool->chunks = NULL;
+    pool->used = 0;
 }
 
 /* ---- lists ---- */
