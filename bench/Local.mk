@@ -35,3 +35,16 @@ EXTRA_DIST += \
     %reldir%/ippmpi_bench/steer_worker.py \
     %reldir%/ippmpi_bench/steering.py \
     %reldir%/ippmpi_bench/table.py
+
+# Rank 1's loop and the scheduler with simulated engines: bench/scale/run.
+scale_sources = %reldir%/scale/scale.c %reldir%/scale/sim_link.c %reldir%/scale/scale.h
+EXTRA_DIST += %reldir%/scale/run $(scale_sources)
+if HAVE_SMPI
+noinst_DATA = bench/scale/scale
+bench/scale/scale: $(scale_sources) $(libsched_la_SOURCES) $(libbalancer_la_SOURCES) src/link/batch.c src/link/link.h \
+    src/base/base.h src/base/frame.c src/base/log.c src/base/mapping.c
+	$(AM_V_at)$(MKDIR_P) bench/scale
+	$(AM_V_CCLD)sources=; for file in $^; do case $$file in *.c) sources="$$sources $$file";; esac; done; \
+	    $(SMPICC) -std=gnu11 -O2 -Wall -Wextra $(AM_CPPFLAGS) -I$(srcdir)/bench/scale $$sources -o $@ -lm
+CLEANFILES += bench/scale/scale
+endif

@@ -74,8 +74,8 @@ EXTRA_DIST += %reldir%/fuzz/corpus_npy
 EXTRA_DIST += %reldir%/fuzz/seed_wire.py %reldir%/fuzz/corpus_wire %reldir%/golden docs/protocol.md
 
 # Its programs are small, and run whenever anything is checked.
-dist_check_SCRIPTS += tests/mpi/examples.test
-TESTS += tests/mpi/examples.test
+dist_check_SCRIPTS += tests/mpi/examples.test tests/mpi/scale.test
+TESTS += tests/mpi/examples.test tests/mpi/scale.test
 AM_TESTS_ENVIRONMENT = MPIRUN='$(MPIRUN)'; MPI_FLAVOUR='$(MPI_FLAVOUR)'; export MPIRUN MPI_FLAVOUR;
 
 dist_check_SCRIPTS += tests/mpi/link.test tests/mpi/death.test tests/mpi/tasks.test

@@ -160,6 +160,10 @@ void batches_assign(struct balancer *b, const struct sched_live *task, const int
  * IEEE Transactions on Computers C-36, 1987). */
 #define HELD_NS 500e3
 #define HELD_MOST 4096
+/* Rank 1 needs so long for an engine's word and its next tasks (bench/run c_task_start); with many
+ * engines each has to hold out until all the others have had their turn. docs/scaling.md has what
+ * it gives. */
+#define TURN_NS 50e3
 /* A task this long is worth more than the microseconds between it and the next. */
 #define LONG_NS 20e6
 /* The mean follows the tasks that end by this part of the way for each of them. */
@@ -174,7 +178,9 @@ void batches_adapt(struct balancer *b)
 {
     if (!b->adapts)
         return;
-    double held = b->mean_ns < 0 ? 2 : b->mean_ns > LONG_NS ? 1 : 2 + HELD_NS / (b->mean_ns + 1);
+    double turns = TURN_NS * b->engine_count, enough = turns > HELD_NS ? turns : HELD_NS;
+    bool is_long = b->mean_ns > LONG_NS && b->mean_ns > enough;
+    double held = b->mean_ns < 0 ? 2 : is_long ? 1 : 2 + enough / (b->mean_ns + 1);
     double fair = 1 + (double)sched_queued(b->sched) / (2 * b->engine_count);
     held = held < fair ? held : fair;
     int prefetch = held < HELD_MOST ? (int)held : HELD_MOST;
