@@ -221,45 +221,56 @@ static void tell_unanswered(struct balancer *b, int engine)
         batches_lost(b, engine);
 }
 
-static void deliver(void *arg, struct link_message *msg)
+/* What concerns tasks; false: it is something else. */
+static bool deliver_task(struct balancer *b, struct link_message *msg)
 {
-    struct balancer *b = arg;
     switch (msg->envelope.kind) {
     case LINK_TASK:
         on_task(b, msg);
-        break;
+        return true;
     case LINK_DONE:
         if (msg->envelope.value == LINK_UNMET)
             on_unmet(b, msg);
         else
             on_done(b, &msg->envelope);
-        break;
+        return true;
     case LINK_ABORT:
         on_abort(b, &msg->envelope);
-        break;
+        return true;
     case LINK_QUEUES:
         on_queues(b, &msg->envelope);
-        break;
-    case LINK_PLACES:
-        on_places(b, msg);
-        break;
+        return true;
     case LINK_EXPLAIN:
         on_explain(b, msg);
+        return true;
+    case LINK_SUBMIT:
+        batches_submit(b, msg);
+        return true;
+    case LINK_ENDED:
+        batches_ended(b, msg);
+        return true;
+    case LINK_BLOCKED:
+        sched_task_blocked(b->sched, msg->envelope.request, msg->envelope.engine,
+                           msg->envelope.value != 0);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void deliver(void *arg, struct link_message *msg)
+{
+    struct balancer *b = arg;
+    if (deliver_task(b, msg))
+        return;
+    switch (msg->envelope.kind) {
+    case LINK_PLACES:
+        on_places(b, msg);
         break;
     case LINK_LOST:
         link_mark_lost(b->link, msg->envelope.value);
         engine_leaves(b, msg->envelope.value - IPP_SERVICE_RANKS);
         tell_unanswered(b, msg->envelope.value - IPP_SERVICE_RANKS);
-        break;
-    case LINK_SUBMIT:
-        batches_submit(b, msg);
-        break;
-    case LINK_ENDED:
-        batches_ended(b, msg);
-        break;
-    case LINK_BLOCKED:
-        sched_task_blocked(b->sched, msg->envelope.request, msg->envelope.engine,
-                           msg->envelope.value != 0);
         break;
     case LINK_SERVING:
         batches_serving(b, msg->envelope.engine);
