@@ -14,11 +14,13 @@ from test_install import bin_folder, users_env  # noqa: F401  (a fixture)
 pytestmark = pytest.mark.ours_only("it is our library")
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOURCE = os.path.join(TOP, "examples", "steer_client.c")
+PRIMES = os.path.join(TOP, "examples", "primes.c")  # make check runs it
 ROFF = {"\\e": "\\", "\\-": "-", "\\(aq": "'", "\\(ga": "`", "\\(ha": "^", "\\(ti": "~", "\\&": ""}
 
 
-def test_page_shows_the_example() -> None:
-    with open(os.path.join(TOP, "docs", "man", "ippsteer.3")) as page, open(SOURCE) as source:
+@pytest.mark.parametrize("name, example", [("ippsteer.3", SOURCE), ("ippmpi.3", PRIMES)])
+def test_page_shows_the_example(name: str, example: str) -> None:
+    with open(os.path.join(TOP, "docs", "man", name)) as page, open(example) as source:
         shown = page.read().split("\n.EX\n")[1].split("\n.EE\n")[0] + "\n"
         escape = "|".join(re.escape(each) for each in ROFF)
         assert re.sub(escape, lambda found: ROFF[found.group()], shown) == source.read()
