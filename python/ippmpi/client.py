@@ -132,18 +132,31 @@ class Client:
         """True after close()."""
         return self._session.connection.closed
 
-    def executor(self, targets: Key | None = None, *, retries: int = 0) -> Executor:
+    def executor(
+        self,
+        targets: Key | None = None,
+        *,
+        retries: int = 0,
+        priority: int = 0,
+        scheme: str | None = None,
+    ) -> Executor:
         """A concurrent.futures.Executor: each task runs on whichever engine is free.
 
         targets: the engines that may run them, as in `client[targets]`; all without. retries: how
         often a task may be run again, elsewhere, when an engine dies that had it. Quick tasks
         travel together, and those that had not run yet are lost with their engine as well: each
-        takes one of its own retries, or has an EngineError.
+        takes one of its own retries, or has an EngineError. priority: -1000 to 1000; tasks with a
+        greater one go first, whoever's they are. scheme: how they choose among free engines, as
+        `ipp-engine --scheme`, which is the default; an unknown one is said by the tasks
+        (ValueError).
         """
         if retries < 0:
             raise ValueError(f"retries is {retries}, and must not be negative")
+        if not -1000 <= priority <= 1000:
+            raise ValueError(f"priority is {priority}, and must be from -1000 to 1000")
         chosen = None if targets is None else self._select(targets)
-        return Executor(self._session, lambda: self._eligible(chosen), retries)
+        wants = {"retries": retries, "priority": priority, "scheme": scheme}
+        return Executor(self._session, lambda: self._eligible(chosen), wants)
 
     def close(self) -> None:
         """End the session. What runs on engines goes on, and futures that are not done fail."""

@@ -50,12 +50,16 @@ class Executor(concurrent.futures.Executor):
     """
 
     def __init__(
-        self, session: Session, engines: Callable[[], tuple[int, list[str]]], retries: int = 0
+        self,
+        session: Session,
+        engines: Callable[[], tuple[int, list[str]]],
+        wants: dict[str, Any],
     ) -> None:
-        """`engines` says how many there are, and their uuids where not all are meant."""
+        """`engines` says how many there are, and their uuids where not all are meant; `wants` is
+        what the tasks ask of the balancer, as metadata."""
         self._session = session
         self._engines = engines
-        self._retries = retries
+        self._wants = wants
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._jobs: collections.deque[jobs.Job] = collections.deque()
@@ -158,7 +162,7 @@ class Executor(concurrent.futures.Executor):
         count, uuids = self._engines()
         self._width = max(1, count)
         self._limit = self._pace.in_flight(self._width)
-        self._metadata = json.dumps({"targets": uuids, "retries": self._retries})
+        self._metadata = json.dumps({"targets": uuids, **self._wants})
 
     def _ask(self) -> None:
         """Have the background thread feed the engines."""

@@ -16,6 +16,7 @@ from cluster import Cluster, under_engines
 from conftest import SHARED_ENGINES, Gate
 from ippmpi_client import ippmpi
 from remote import echo, mark, pass_gate
+from steer_cli import steer
 
 pytestmark = pytest.mark.ours_only("ippmpi speaks to no other cluster")
 
@@ -31,6 +32,29 @@ def c(cluster: Cluster) -> Iterator[Any]:
 def executor(c: Any) -> Iterator[Any]:
     with c.executor() as made:
         yield made
+
+
+@interactive
+def stamp() -> int:
+    import time
+
+    return time.monotonic_ns()
+
+
+def test_priorities(c: Any, cluster: Cluster, gate: Gate, soon: Any) -> None:
+    with c.executor(0) as plain, c.executor(0, priority=-5) as low, c.executor(0, priority=9) as high:
+        busy = plain.submit(pass_gate, gate.path)
+        soon(lambda: steer(cluster, "status", "--json").json()["tasks"] == 1, 20, "one task runs")
+        late, usual, soonest = (each.submit(stamp) for each in (low, plain, high))
+        soon(lambda: steer(cluster, "status", "--json").json()["unassigned"] == 3, 20, "the others wait")
+        gate.open()
+        busy.result(20)
+        assert soonest.result(20) < usual.result(20) < late.result(20)
+    with pytest.raises(ValueError, match="priority is 1001"):
+        c.executor(priority=1001)
+    with c.executor(scheme="psychic") as odd:
+        with pytest.raises(ValueError, match="scheme: 'psychic' is none of leastload"):
+            odd.submit(echo, 1).result(20)
 
 
 @interactive
