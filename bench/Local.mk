@@ -42,7 +42,7 @@ EXTRA_DIST += %reldir%/scale/run $(scale_sources)
 if HAVE_SMPI
 noinst_DATA = bench/scale/scale
 bench/scale/scale: $(scale_sources) $(libsched_la_SOURCES) $(libbalancer_la_SOURCES) src/link/batch.c src/link/link.h \
-    src/base/base.h src/base/frame.c src/base/log.c src/base/mapping.c
+    src/base/base.h src/base/busy_poll.c src/base/frame.c src/base/log.c src/base/mapping.c
 	$(AM_V_at)$(MKDIR_P) bench/scale
 	$(AM_V_CCLD)sources=; for file in $^; do case $$file in *.c) sources="$$sources $$file";; esac; done; \
 	    $(SMPICC) -std=gnu11 -O2 -Wall -Wextra $(AM_CPPFLAGS) -I$(srcdir)/bench/scale $$sources -o $@ -lm

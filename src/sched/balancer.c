@@ -2,6 +2,7 @@
  * The loop of rank 1: tasks come from the bridge, go to engines as the scheduler says, and their
  * ends come back. */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -313,6 +314,22 @@ static void tell_bridge(struct balancer *b, enum link_kind kind)
     link_send(b->link, 0, LINK_CONTROL, &envelope, NULL);
 }
 
+/* As the bridge does: docs/decisions/0015-busy-poll.md. Engines at work: no more than tasks. */
+static void wait_for_messages(struct balancer *b, int timeout_ms)
+{
+    size_t assigned = sched_live(b->sched) - sched_queued(b->sched);
+    int at_work = assigned < (size_t)b->engine_count ? (int)assigned : b->engine_count;
+    int64_t began = ipp_now_ns(), limit = busy_poll_limit(&b->busy, at_work);
+    bool came = link_wait(b->link, 0);
+    while (!came && ipp_now_ns() - began < limit) {
+        sched_yield();
+        came = link_wait(b->link, 0);
+    }
+    if (!came && timeout_ms > 0)
+        link_wait(b->link, timeout_ms);
+    busy_poll_waited(&b->busy, ipp_now_ns() - began);
+}
+
 static void serve(struct balancer *b, bool (*stop_asked)(void))
 {
     bool asked = false;
@@ -333,7 +350,7 @@ static void serve(struct balancer *b, bool (*stop_asked)(void))
         batches_flush(b);
         if (b->stopping && left > LEAVE_PATIENCE_MS)
             left = LEAVE_PATIENCE_MS;
-        link_wait(b->link, left > INT32_MAX ? INT32_MAX : (int)left);
+        wait_for_messages(b, left > INT32_MAX ? INT32_MAX : (int)left);
     }
 }
 
@@ -377,6 +394,7 @@ bool balancer_run(link_t *link, const ipp_options_t *options, bool application,
         .remember = TASKS_REMEMBERED
     };
     link_set_handlers(link, &handlers, &b);
+    busy_poll_init(&b.busy, false);
     b.sched = sched_create(&sched_options, &callbacks, &b);
     b.engine_count = link_size(link) - IPP_SERVICE_RANKS;
     b.finished = calloc((size_t)b.engine_count, sizeof *b.finished);

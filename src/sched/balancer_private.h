@@ -3,6 +3,7 @@
 #ifndef IPP_BALANCER_PRIVATE_H
 #define IPP_BALANCER_PRIVATE_H
 
+#include "base/busy_poll.h"
 #include "sched/balancer.h"
 #include "sched/sched.h"
 
@@ -51,6 +52,7 @@ struct balancer {
     bool adapts;    /* how many tasks an engine may hold follows from how long they take */
     int prefetch;   /* that many now */
     double mean_ns; /* of the tasks that ended last */
+    struct busy_poll busy;
     bool leave, finalize, stop_sent, stopping;
     int64_t stop_ms; /* when the bridge said stop */
 };

@@ -5,10 +5,10 @@
 
 #include <uthash.h>
 
+#include "base/busy_poll.h"
 #include "link/link.h"
 #include "sched/sched.h"
 #include "steer/bridge/bridge.h"
-#include "steer/bridge/busy_poll.h"
 #include "steer/bridge/session.h"
 #include "steer/bridge/sockets.h"
 #include "wire/wire.h"

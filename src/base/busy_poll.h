@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Whether the bridge looks for an answer that is about to come, or sleeps until it is there: to
- * wake up takes a processor longer than many an engine takes to answer. */
+ * Whether bridge and balancer look for an answer that is about to come, or sleep until it is there:
+ * to wake up takes a processor longer than many an engine takes to answer. */
 #ifndef IPP_BUSY_POLL_H
 #define IPP_BUSY_POLL_H
 
@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct busy_poll {
-    int cores;          /* that the bridge shares with engines; INT_MAX: it has one of its own */
+    int cores;          /* shared with engines; INT_MAX: there is one of its own */
     int64_t average_ns; /* of the last waits */
 };
 

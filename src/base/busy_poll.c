@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * When to look for an answer and when to sleep (docs/decisions/0015-busy-poll.md). */
-#include "steer/bridge/busy_poll.h"
+#include "base/busy_poll.h"
 
 #include <limits.h>
 #include <sched.h>
