@@ -273,8 +273,8 @@ static void disown(sched_t *sched, struct task *task)
 void gang_lost(sched_t *sched, struct engine *engine, struct task_list *lost)
 {
     struct part *part;
-    while ((part = engine->parts)) { /* NOLINT(clang-analyzer-unix.Malloc): unlinked below */
-        struct task *task = part->task;
+    while ((part = engine->parts)) {    /* the last one has been unlinked, which it does not see */
+        struct task *task = part->task; /* NOLINT(clang-analyzer-unix.Malloc) */
         if (task) {
             disown(sched, task);
             task_list_append(lost, task);

@@ -2,6 +2,7 @@
  * Memory for tasks, lists of them in order of submission, and the heap of their deadlines. */
 #include "sched/sched_task.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -42,6 +43,7 @@ void *pool_get(struct pool *pool)
     if (!pool->free && !chunk_create(pool))
         return NULL;
     void **record = pool->free;
+    assert(record);
     pool->free = *record;
     pool->used++;
     return record;
