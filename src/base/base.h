@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/busy_poll.h"
+
 /* ---- errors: errno for the machine, a text for the human ---- */
 
 typedef struct ipp_err {

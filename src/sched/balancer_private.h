@@ -3,7 +3,6 @@
 #ifndef IPP_BALANCER_PRIVATE_H
 #define IPP_BALANCER_PRIVATE_H
 
-#include "base/busy_poll.h"
 #include "sched/balancer.h"
 #include "sched/sched.h"
 

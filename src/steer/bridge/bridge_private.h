@@ -5,7 +5,6 @@
 
 #include <uthash.h>
 
-#include "base/busy_poll.h"
 #include "link/link.h"
 #include "sched/sched.h"
 #include "steer/bridge/bridge.h"
