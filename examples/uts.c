@@ -105,7 +105,7 @@ static uint32_t children_of(const struct tree *tree, const struct node *node)
 /* ---- searching ---- */
 
 /* Nodes that a task looks at before it leaves the rest to others. */
-#define NODES_EACH 2000
+#define NODES_EACH 20000
 
 struct search {
     const struct tree *tree;
