@@ -33,8 +33,8 @@ enum link_kind {
     LINK_ABORT,  /* bridge to engine or balancer: take this request off the queue; request 0: all of
                     the queue */
     LINK_PLACES, /* bridge to balancer: frame 0: struct sched_place of each engine */
-    LINK_EXPLAIN, /* bridge to balancer: frame 0: the number of a task, or more until one lives;
-                     back with struct sched_why, or none */
+    LINK_EXPLAIN, /* bridge to balancer: frame 0: the number of a task; back with struct sched_why,
+                     or none */
     LINK_QUEUES,  /* bridge to balancer, and back with frame 0: struct link_queued each */
     LINK_LOST,    /* bridge to all: rank `value` is dead */
     LINK_REBUILD, /* bridge to engines: build a communicator without the dead; value: how many */

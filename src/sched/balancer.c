@@ -195,10 +195,9 @@ static void on_explain(struct balancer *b, const struct link_message *msg)
     struct link_envelope envelope = msg->envelope;
     struct sched_why why;
     ipp_frames_t frames = { 0 };
-    const uint64_t *numbers = ipp_frame_data(msg->frames.at[0]);
-    for (size_t i = 0; i < ipp_frame_size(msg->frames.at[0]) / sizeof *numbers; i++)
-        if (frames.count == 0 && sched_explain(b->sched, numbers[i], &why) == 0)
-            ipp_frames_push_copy(&frames, &why, sizeof why);
+    const uint64_t *number = ipp_frame_data(msg->frames.at[0]);
+    if (sched_explain(b->sched, *number, &why) == 0)
+        ipp_frames_push_copy(&frames, &why, sizeof why);
     link_send(b->link, 0, LINK_DATA, &envelope, &frames);
 }
 

@@ -2,7 +2,6 @@
  * Wide tasks: they gather engines, run on all of them at once, and end when the last one has. */
 #include "sched/sched_private.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 

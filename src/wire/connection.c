@@ -101,9 +101,9 @@ static int add_ports(json_t *file, const wire_connection_t *c)
     for (unsigned i = 0; i < WIRE_PORTS; i++)
         bad |= json_object_set_new(file, wire_channel_name((enum wire_channel)i),
                                    json_integer(c->ports[i]));
-    json_t *rest =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "ssh", "", "key", c->key, "pack", "json",
-                  "unpack", "json", "signature_scheme", "hmac-sha256", "task_scheme", "leastload");
+    json_t *rest = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "ssh", "", "key", c->key, "pack",
+                             "json", "unpack", "json", "signature_scheme", "hmac-sha256",
+                             "task_scheme", c->task_scheme ? c->task_scheme : "leastload");
     bad |= rest ? json_object_update(file, rest) : -1;
     json_decref(rest);
     return bad;

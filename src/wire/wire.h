@@ -229,14 +229,15 @@ struct wire_steering {
 };
 
 typedef struct wire_connection {
-    char *interface;       /* "tcp://127.0.0.1" */
-    char *location;        /* host name or address clients should come from */
-    char *key;             /* HMAC key; NULL in an invitation */
-    char *cluster_id;      /* "" for the default cluster */
-    char *python;          /* "3.11.2" */
-    int ports[WIRE_PORTS]; /* by enum wire_channel; 0 in an invitation */
-    int engines;           /* how many there were when the file was written */
-    long pid;              /* the bridge's process; 0 in an invitation */
+    char *interface;         /* "tcp://127.0.0.1" */
+    char *location;          /* host name or address clients should come from */
+    char *key;               /* HMAC key; NULL in an invitation */
+    char *cluster_id;        /* "" for the default cluster */
+    char *python;            /* "3.11.2" */
+    int ports[WIRE_PORTS];   /* by enum wire_channel; 0 in an invitation */
+    int engines;             /* how many there were when the file was written */
+    const char *task_scheme; /* the balancer's, borrowed; NULL: leastload */
+    long pid;                /* the bridge's process; 0 in an invitation */
     struct wire_steering steering;
     /* An invitation's; NULL in the owner's file. */
     char *invited, *role;

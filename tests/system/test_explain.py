@@ -2,6 +2,7 @@
 """Why a task waits (ipp-steer tasks --explain), and how tasks choose among engines (--scheme)."""
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -10,13 +11,18 @@ from ipyparallel import Client
 
 import remote
 from cluster import Cluster, under_engines
-from steer_cli import FAILED, USAGE, steer
+from steer_cli import FAILED, OK, USAGE, steer
 
 pytestmark = pytest.mark.ours_only("ipp-steer is ours")
 
 
 def why(cluster: Cluster, task: Any) -> Any:
     return steer(cluster, "tasks", "--explain", task.msg_ids[0], "--json").json()
+
+
+def is_known(cluster: Cluster, task: Any) -> bool:
+    """The client sends in its own time."""
+    return steer(cluster, "tasks", "--explain", task.msg_ids[0], code=None).code == OK
 
 
 def test_why_a_task_waits(cluster: Cluster, rc: Client, gate: Any, soon: Any) -> None:
@@ -28,6 +34,8 @@ def test_why_a_task_waits(cluster: Cluster, rc: Client, gate: Any, soon: Any) ->
     with view.temp_flags(after=[waiting, older]):
         held = view.apply_async(remote.echo, 3)
     direct = rc[1].apply_async(remote.echo, 4)
+    for task in (running, older, waiting, held, direct):
+        soon(lambda task=task: is_known(cluster, task), 20, "the task has arrived")
     soon(lambda: why(cluster, running)["state"] == "assigned", 20, "it runs")
     told = why(cluster, running)
     assert (told["engine"], told["ahead"], told["priority"], told["width"]) == (1, 0, 0, 1)
@@ -56,6 +64,8 @@ def test_tasks_that_nobody_knows(cluster: Cluster) -> None:
 def test_schemes() -> None:
     for scheme, most in (("lru", 10), ("plainrandom", 40), ("twobin", 40)):
         with under_engines(4, args=["--scheme", scheme]) as own, own.client() as rc:
+            with open(own.connection_file) as file:
+                assert json.load(file)["task_scheme"] == scheme
             view = rc.load_balanced_view()
             counts = Counter(view.apply_async(remote.getpid).get(20) for _ in range(40))
             assert len(counts) == 4 and max(counts.values()) <= most, (scheme, counts)

@@ -262,8 +262,11 @@ bool run_answer_for_absent(struct bridge *b, struct pending *p);
 /* To all engines whose part is not answered yet; empties `frames`. */
 void run_send_to_parts(struct bridge *b, struct pending *p, enum link_lane lane,
                        ipp_frames_t *frames);
-void run_refuse_memory(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
-                       const struct wire_op_info *op);
+/* A request of one part and its frames, behind `head` (taken, NULL: none). NULL, and answered: no
+ * memory. */
+struct pending *run_new(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                        const struct wire_op_info *op, int engine, ipp_frame_t *head,
+                        ipp_frames_t *frames);
 /* The link has refused it. To a rank that just died nothing is sent, but its loss, on its way here,
  * answers. */
 void run_answer_unsent(struct bridge *b, struct pending *p, int rank);

@@ -33,6 +33,7 @@ static int fill_connection(struct bridge *b, ipp_err_t *err)
     c->cluster_id = strdup(b->options->cluster_id ? b->options->cluster_id : "");
     c->python = strdup(wire_json_string(b->engines[0].about, "python", ""));
     c->engines = b->engine_count;
+    c->task_scheme = b->options->scheme;
     c->pid = getpid();
     return c->interface && c->location && c->key && c->cluster_id && c->python
                ? 0

@@ -18,11 +18,28 @@ int run_frames(ipp_frames_t *frames, const wire_msg_t *msg)
     return bad | ipp_frames_share(frames, &msg->buffers, 0);
 }
 
-void run_refuse_memory(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
-                       const struct wire_op_info *op)
+static void refuse_memory(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                          const struct wire_op_info *op)
 {
     answer_error(b, from, msg, op->reply, "MemoryError",
                  "the bridge has no memory for this request");
+}
+
+struct pending *run_new(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
+                        const struct wire_op_info *op, int engine, ipp_frame_t *head,
+                        ipp_frames_t *frames)
+{
+    struct pending *p = pending_new(b, msg, from, op, &engine, 1);
+    *frames = (ipp_frames_t){ 0 };
+    if (head && ipp_frames_push(frames, head) == 0)
+        head = NULL;
+    if (p && !head && run_frames(frames, msg) == 0)
+        return p;
+    ipp_frames_clear(frames);
+    if (p)
+        pending_free(b, p);
+    refuse_memory(b, from, msg, op);
+    return NULL;
 }
 
 /* All that link_send refuses from a living rank. */
@@ -65,15 +82,10 @@ void run_on_engine(struct bridge *b, const struct origin *from, const wire_msg_t
                    const struct wire_op_info *op, const struct engine_entry *engine,
                    enum link_lane lane)
 {
-    struct pending *p = pending_new(b, msg, from, op, &engine->id, 1);
-    ipp_frames_t frames = { 0 };
-    if (!p || run_frames(&frames, msg) != 0) {
-        ipp_frames_clear(&frames);
-        if (p)
-            pending_free(b, p);
-        run_refuse_memory(b, from, msg, op);
+    ipp_frames_t frames;
+    struct pending *p = run_new(b, from, msg, op, engine->id, NULL, &frames);
+    if (!p)
         return;
-    }
     struct link_envelope envelope = {
         .kind = LINK_REQUEST, .engine = engine->id, .request = p->number, .op = op->op
     };
@@ -209,7 +221,7 @@ static void run_on_many(struct bridge *b, const struct origin *from, wire_msg_t 
     free(engines);
     if (!p) {
         ipp_frames_clear(&frames);
-        run_refuse_memory(b, from, msg, op);
+        refuse_memory(b, from, msg, op);
         return;
     }
     p->flags = (uint16_t)(LINK_BROADCAST | (coalescing ? LINK_COALESCING : 0));

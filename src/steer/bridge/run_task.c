@@ -188,15 +188,10 @@ static ipp_frame_t *read_wants(struct wants *wants, const wire_msg_t *msg)
 static void send_task(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
                       const struct wire_op_info *op, ipp_frame_t *head)
 {
-    struct pending *p = pending_new(b, msg, from, op, &(int){ ANY_ENGINE }, 1);
-    ipp_frames_t frames = { 0 };
-    if (!p || ipp_frames_push(&frames, head) < 0 || run_frames(&frames, msg) != 0) {
-        ipp_frames_clear(&frames);
-        if (p)
-            pending_free(b, p);
-        run_refuse_memory(b, from, msg, op);
+    ipp_frames_t frames;
+    struct pending *p = run_new(b, from, msg, op, ANY_ENGINE, head, &frames);
+    if (!p)
         return;
-    }
     struct link_envelope envelope = {
         .kind = LINK_TASK, .engine = -1, .request = p->number, .op = op->op
     };
