@@ -24,15 +24,17 @@ enum link_kind {
                      at once */
     LINK_TASK, /* bridge to balancer: a request for anyone; frame 0 is struct link_task, the request
                   follows */
+    LINK_HANDOVER, /* balancer to bridge: task `request`, whose frames the bridge keeps, goes to
+                      `engine`; value: retries left */
     LINK_REPLY, /* engine to bridge: the final answer of one engine; value: enum link_status; frames
                    as a request */
     LINK_PUBLISH, /* engine to bridge: iopub; frame 0 is the topic, then as a request */
     LINK_DONE,    /* engine to balancer: a task ended here; value: enum link_status */
     LINK_DROPPED, /* balancer to bridge: a task that will never run; value: why (enum sched_drop);
                      frame 0, if any: the number of the task that it depends on, or a text */
-    LINK_ABORT,  /* bridge to engine or balancer: take this request off the queue; request 0: all of
-                    the queue */
-    LINK_PLACES, /* bridge to balancer: frame 0: struct sched_place of each engine */
+    LINK_ABORT,   /* bridge to engine or balancer, balancer to the bridge for `engine`: take this
+                     request off the queue; request 0: all of   the queue */
+    LINK_PLACES,  /* bridge to balancer: frame 0: struct sched_place of each engine */
     LINK_EXPLAIN, /* bridge to balancer: frame 0: the number of a task; back with struct sched_why,
                      or none */
     LINK_QUEUES,  /* bridge to balancer, and back with frame 0: struct link_queued each */
@@ -75,6 +77,8 @@ enum link_flags {
         4, /* LINK_REQUEST, with LINK_BROADCAST: answers are put together, msg_id stays */
     LINK_TRANSFER = 8,   /* LINK_REQUEST: frame 0 is struct link_transfer, the request follows */
     LINK_INTERRUPT = 16, /* LINK_ABORT: if it runs already it is interrupted */
+    LINK_KEPT = 32,      /* LINK_TASK: frame 0 comes alone, the request stays with the bridge;
+                            LINK_REQUEST: it stays there too */
 };
 
 /* After LINK_STOP a rank waits so long for LINK_LEAVE, then goes without: the bridge may have died

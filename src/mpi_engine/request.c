@@ -90,7 +90,7 @@ static void tell_balancer(struct engine *engine, const struct request *request,
                                   .engine = engine->id,
                                   .request = request->envelope.request,
                                   .value = status };
-    if (status == LINK_UNMET)
+    if (status == LINK_UNMET && !(request->envelope.flags & LINK_KEPT))
         ipp_frames_share(&frames, &request->frames, 0);
     link_send(engine->link, 1, LINK_DATA, &done, &frames);
 }

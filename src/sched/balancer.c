@@ -41,6 +41,14 @@ static void tell_refused(struct balancer *b, uint64_t number, const char *text)
 
 /* ---- what the scheduler decides ---- */
 
+static void hand_over(struct balancer *b, const struct sched_live *task, int engine)
+{
+    struct link_envelope envelope = {
+        .kind = LINK_HANDOVER, .engine = engine, .request = task->id, .value = task->retries
+    };
+    link_send(b->link, 0, LINK_DATA, &envelope, NULL);
+}
+
 static void send_request(struct balancer *b, const struct sched_live *task, int engine)
 {
     struct request *request = task->item;
@@ -66,6 +74,8 @@ static void on_assign(void *arg, const struct sched_live *task, const int *engin
     struct balancer *b = arg;
     if (is_batched(task->id))
         batches_assign(b, task, engines, count);
+    else if (((const struct request *)task->item)->kept)
+        hand_over(b, task, engines[0]);
     else
         send_request(b, task, engines[0]);
 }
@@ -113,6 +123,7 @@ static void on_task(struct balancer *b, struct link_message *msg)
         return;
     }
     request->op = msg->envelope.op;
+    request->kept = msg->envelope.flags & LINK_KEPT;
     struct sched_task wanted = { .id = number, .item = request };
     errno = EINVAL;
     if (wants_read(ipp_frame_data(msg->frames.at[0]), ipp_frame_size(head), &wanted) == 0 ||
@@ -152,10 +163,12 @@ static void on_abort(struct balancer *b, const struct link_envelope *asked)
     int engine = sched_abort(b->sched, asked->request);
     if (engine < 0)
         return;
+    const struct request *request = sched_item(b->sched, asked->request);
     struct link_envelope envelope = *asked;
     envelope.engine = engine;
-    link_send(b->link, engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope,
-              NULL); /* behind the task */
+    /* Behind the task, by the way that it went. */
+    int to = !is_batched(asked->request) && request->kept ? 0 : engine + IPP_SERVICE_RANKS;
+    link_send(b->link, to, LINK_DATA, &envelope, NULL);
 }
 
 struct listing {

@@ -17,6 +17,7 @@ static inline bool is_batched(uint64_t number)
 /* A client's request: the scheduler's item. */
 struct request {
     int op;
+    bool kept;           /* by the bridge, which sends it to the engine */
     ipp_frames_t frames; /* empty once it cannot have to be sent again */
 };
 

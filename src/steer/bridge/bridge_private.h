@@ -72,8 +72,9 @@ struct pending {
     struct origin from; /* owns its frame */
     const struct wire_op_info *op;
     ipp_frame_t *header, *metadata;
-    size_t id_end;  /* of a broadcast that is answered one by one: see wire_copies_header */
-    uint16_t flags; /* enum link_flags */
+    ipp_frames_t kept; /* a large task's, until it has ended; else empty */
+    size_t id_end;     /* of a broadcast that is answered one by one: see wire_copies_header */
+    uint16_t flags;    /* enum link_flags */
     struct part *parts;
     size_t part_count, waiting;
 };
@@ -274,6 +275,8 @@ void run_answer_unsent(struct bridge *b, struct pending *p, int rank);
 void run_on_anyone(struct bridge *b, const struct origin *from, wire_msg_t *msg,
                    const json_t *metadata, const struct wire_op_info *op);
 void run_dropped(struct bridge *b, const struct link_message *msg);
+/* LINK_HANDOVER: a task that was kept here goes to the engine that the balancer has found. */
+void run_handed_over(struct bridge *b, const struct link_envelope *asked);
 /* ---- */
 void control_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
                      const struct wire_op_info *op);

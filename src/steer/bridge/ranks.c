@@ -79,6 +79,13 @@ static void deliver(void *arg, struct link_message *msg)
     case LINK_DROPPED:
         run_dropped(b, msg);
         break;
+    case LINK_HANDOVER:
+        run_handed_over(b, &msg->envelope);
+        break;
+    case LINK_ABORT:
+        link_send(b->link, msg->envelope.engine + IPP_SERVICE_RANKS, LINK_DATA, &msg->envelope,
+                  NULL);
+        break;
     case LINK_QUEUES:
     case LINK_EXPLAIN:
         query_answer(b, msg);

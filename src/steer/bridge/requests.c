@@ -63,6 +63,7 @@ void pending_free(struct bridge *b, struct pending *p)
     ipp_frame_unref(p->from.client);
     ipp_frame_unref(p->header);
     ipp_frame_unref(p->metadata);
+    ipp_frames_clear(&p->kept);
     free(p->parts);
     free(p->msg_id);
     free(p);

@@ -182,7 +182,21 @@ static ipp_frame_t *read_wants(struct wants *wants, const wire_msg_t *msg)
     return NULL;
 }
 
-/* ---- to the balancer ---- */
+/* ---- to the balancer, and by its word to an engine ---- */
+
+/* A request this large does not pass through rank 1: it waits here, and goes straight to its
+ * engine. */
+#define KEPT_BYTES ((size_t)64 << 10)
+
+/* Leaves frame 0 for the balancer. */
+static int keep(struct pending *p, ipp_frames_t *frames)
+{
+    if (ipp_frames_share(&p->kept, frames, 1) < 0)
+        return -1;
+    while (frames->count > 1)
+        ipp_frame_unref(frames->at[--frames->count]);
+    return 0;
+}
 
 /* Takes `head`. */
 static void send_task(struct bridge *b, const struct origin *from, const wire_msg_t *msg,
@@ -195,8 +209,41 @@ static void send_task(struct bridge *b, const struct origin *from, const wire_ms
     struct link_envelope envelope = {
         .kind = LINK_TASK, .engine = -1, .request = p->number, .op = op->op
     };
+    if (ipp_frames_bytes(&frames) >= KEPT_BYTES && keep(p, &frames) == 0)
+        envelope.flags = LINK_KEPT;
     if (link_send(b->link, BALANCER_RANK, LINK_DATA, &envelope, &frames) < 0)
         run_answer_unsent(b, p, BALANCER_RANK);
+}
+
+/* -1: link_send's. */
+static int send_kept(struct bridge *b, const struct pending *p, const struct link_envelope *asked)
+{
+    struct link_envelope envelope = { .kind = LINK_REQUEST,
+                                      .flags = LINK_FROM_BALANCER | LINK_KEPT,
+                                      .engine = asked->engine,
+                                      .request = asked->request,
+                                      .value = asked->value,
+                                      .op = p->op->op };
+    ipp_frames_t frames = { 0 };
+    if (ipp_frames_share(&frames, &p->kept, 0) == 0)
+        return link_send(b->link, asked->engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope, &frames);
+    ipp_frames_clear(&frames);
+    return -1;
+}
+
+void run_handed_over(struct bridge *b, const struct link_envelope *asked)
+{
+    struct pending *p = pending_find(b, asked->request);
+    int rank = asked->engine + IPP_SERVICE_RANKS;
+    if ((p && send_kept(b, p, asked) == 0) || link_is_lost(b->link, rank))
+        return; /* of a loss the balancer hears, too */
+    if (p)
+        run_answer_unsent(b, p, rank);
+    /* It will not end there: the engine takes the next one. */
+    struct link_envelope done = {
+        .kind = LINK_DONE, .engine = asked->engine, .request = asked->request, .value = LINK_ABORTED
+    };
+    link_send(b->link, BALANCER_RANK, LINK_DATA, &done, NULL);
 }
 
 void run_on_anyone(struct bridge *b, const struct origin *from, wire_msg_t *msg,
