@@ -89,7 +89,7 @@ check-mpi: $(check_PROGRAMS)
 	    AM_TESTS_ENVIRONMENT='MPIRUN=$(MPIRUN); MPI_FLAVOUR=$(MPI_FLAVOUR); export MPIRUN MPI_FLAVOUR;'
 
 # Clusters mostly wait, so files of tests run side by side where pytest can do that.
-SYSTEM_TEST_JOBS = 2
+SYSTEM_TEST_JOBS = 4
 check-system: all
 	side_by_side=`$(PYTHON3) -c 'import xdist' 2>/dev/null && echo '-n $(SYSTEM_TEST_JOBS) --dist loadfile'`; \
 	BUILD_DIR=$(abs_top_builddir) IPP_TEST_MPI=$(MPI_FLAVOUR) IPPMPI_PYTHON=$(abs_top_srcdir)/python \
@@ -101,11 +101,9 @@ check-sanitize: $(check_PROGRAMS)
 	    AM_TESTS_ENVIRONMENT='MPIRUN=$(MPIRUN); MPI_FLAVOUR=$(MPI_FLAVOUR); LSAN_OPTIONS=suppressions=$(abs_top_srcdir)/tests/lsan.supp:print_suppressions=0; export MPIRUN MPI_FLAVOUR LSAN_OPTIONS;'
 
 check-valgrind: $(check_PROGRAMS)
-	$(AM_V_at)for program in $(unit_tests); do \
-	    srcdir=$(srcdir) IPP_TEST_EVENTS=20000 CK_FORK=no $(LIBTOOL) --mode=execute \
-	        valgrind -q --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite \
-	        --suppressions=$(srcdir)/tests/valgrind.supp ./$$program || exit 1; \
-	done
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(unit_tests)' \
+	    AM_TESTS_ENVIRONMENT='IPP_TEST_EVENTS=20000; IPP_TEST_PERCENT=10; CK_FORK=no; export IPP_TEST_EVENTS IPP_TEST_PERCENT CK_FORK;' \
+	    LOG_COMPILER='$(LIBTOOL) --mode=execute valgrind -q --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite --suppressions=$(srcdir)/tests/valgrind.supp'
 
 # New inputs are kept in the build tree and start the next run; what fails is written to tests/fuzz/wire-*.
 FUZZ_SECONDS = 60

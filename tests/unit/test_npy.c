@@ -139,7 +139,7 @@ START_TEST(survives_damage)
     unsigned random = 1;
     size_t size;
     char *file = make_file(1 + _i % 3, goods[_i].literal, goods[_i].data, &size);
-    int rounds = getenv("IPP_TEST_EVENTS") ? 2000 : 25000;
+    int rounds = unit_rounds(25000);
     for (int i = 0; i < rounds; i++) {
         size_t length = (size_t)i < size ? (size_t)i : size;
         char *damaged = malloc(length > 0 ? length : 1);

@@ -168,15 +168,16 @@ END_TEST
 START_TEST(nothing_is_lost_by_many_cuts)
 {
     struct fake_options options = { .ipc = _i };
+    int count = unit_rounds(1000);
     start(&options);
     for (int round = 0; round < 10; round++) {
-        ipp_future_t **futures = ask_many(1000);
+        ipp_future_t **futures = ask_many(count);
         for (int i = 0; i < round * 20; i++)
             ipp_steer_progress(steer, 0, NULL);
         fake_cut(fake);
-        check_many(futures, 1000);
+        check_many(futures, count);
     }
-    ck_assert_uint_eq(fake_look(fake).requests, 10000);
+    ck_assert_uint_eq(fake_look(fake).requests, 10 * (size_t)count);
 }
 END_TEST
 
@@ -502,7 +503,7 @@ START_TEST(descriptor_tells_when_to_drive)
 {
     struct fake_options options = { .ipc = _i };
     start(&options);
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < unit_rounds(300); round++) {
         ipp_future_t *futures[5];
         for (int i = 0; i < 5; i++)
             futures[i] = ask("0", NULL);

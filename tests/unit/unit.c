@@ -55,6 +55,13 @@ void unit_be_root(void)
         ck_assert_int_eq(seteuid(0), 0);
 }
 
+int unit_rounds(int usual)
+{
+    const char *percent = getenv("IPP_TEST_PERCENT");
+    int rounds = percent ? usual * atoi(percent) / 100 : usual;
+    return rounds > 0 ? rounds : 1;
+}
+
 int unit_run(Suite *suite)
 {
     SRunner *runner = srunner_create(suite);

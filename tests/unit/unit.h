@@ -18,6 +18,10 @@ int unit_entries_beside(const char *path);
 void unit_be_nobody(void);
 void unit_be_root(void);
 
+/* As many as usual, or the share of it that IPP_TEST_PERCENT says, which is for tools that watch
+ * each instruction; at least 1. */
+int unit_rounds(int usual);
+
 /* Runs the suite and frees it; returns main's exit code. */
 int unit_run(Suite *suite);
 
