@@ -29,10 +29,13 @@ COUNT = 10_000
 
 
 @interactive
-def note(folder: str, x: Any) -> Any:
-    """Says in a file of this engine's that it ran."""
+def note(folder: str, x: Any, gate: Any = None) -> Any:
+    """Says in a file of this engine's that it ran; when the gate is open, if there is one."""
     import os
+    import time
 
+    while gate and not os.path.exists(gate):
+        time.sleep(0.005)
     with open(os.path.join(folder, str(os.getpid())), "a") as file:
         file.write(f"{x}\n")
     return x
@@ -150,15 +153,20 @@ def silence(network: Network, seconds: float) -> None:
 @pytest.mark.limit(120)
 @pytest.mark.parametrize("end", ["resumes", "closes", "closes and stays silent"])
 def test_every_answer_once_over_a_network_that_falls_silent(
-    remote: Any, network: Network, tmp_path: Any, end: str
+    remote: Any, network: Network, tmp_path: Any, gate: Gate, end: str
 ) -> None:
     array = np.random.default_rng(5).random(4_000_000)
+    folder = str(tmp_path)
     with remote.executor() as executor:
-        futures = [executor.submit(note, str(tmp_path), i) for i in range(COUNT)]
+        futures = [
+            executor.submit(note, folder, i, gate.path if i > COUNT // 2 else None)
+            for i in range(COUNT)
+        ]
         wait_until(lambda: futures[COUNT // 4].done(), 30, "a quarter of it")
-        pushed = remote[0].apply_async(echo, array)  # in chunks
+        pushed = remote[0].apply_async(pass_gate, gate.path, array)  # in chunks
         silence(network, 6 if end == "resumes" else 0.5)
-        assert not all(future.done() for future in futures) and not pushed.done()
+        assert not futures[-1].done() and not pushed.done()
+        gate.open()
         if end != "resumes":
             network.cut()
         if end == "closes and stays silent":
