@@ -93,7 +93,7 @@ static void start(sched_t *sched)
         gang->ids[i] = engine->id;
     }
     task->more->wide->running = gang->count;
-    task->more->wide->all_ok = true;
+    task->more->wide->worst = SCHED_SUCCEEDED;
     task->engine = TASK_WIDE;
     task_list_append(&sched->wide, task);
     flow_hold(&sched->flows, flow_of(task), gang->count);
@@ -223,7 +223,8 @@ static void unlink_part(sched_t *sched, struct engine *engine, struct part *part
         flow_hold(&sched->flows, flow_of(part->task), -1);
 }
 
-int gang_done(sched_t *sched, struct engine *engine, struct part *part, bool ok, void **item)
+int gang_done(sched_t *sched, struct engine *engine, struct part *part, enum sched_outcome outcome,
+              void **item)
 {
     struct task *task = part->task;
     unlink_part(sched, engine, part);
@@ -236,20 +237,22 @@ int gang_done(sched_t *sched, struct engine *engine, struct part *part, bool ok,
     }
     part->id = 0;
     part->task = NULL;
-    task->more->wide->all_ok = task->more->wide->all_ok && ok;
+    if (task->more->wide->worst < outcome)
+        task->more->wide->worst = outcome;
     if (--task->more->wide->running > 0)
         return SCHED_PARTIAL;
     task_list_remove(&sched->wide, task);
     /* Engines may have left after they had done their part. */
     bool again = task->retries > 0 && !lane_hopeless(task->lane, &sched->fleet);
-    if (!task->more->wide->all_ok && again) {
+    if (task->more->wide->worst == SCHED_FAILED && again) {
         task->retries--;
         step_enqueue(sched, task);
         step_place(sched, task);
         return SCHED_RETRY;
     }
     *item = task->item;
-    step_end(sched, task, task->more->wide->all_ok, task->more->wide->parts[0]->engine);
+    step_end(sched, task, task->more->wide->worst == SCHED_SUCCEEDED,
+             task->more->wide->parts[0]->engine);
     return SCHED_FINISHED;
 }
 

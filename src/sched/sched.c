@@ -449,21 +449,21 @@ static void release(sched_t *sched, struct task *task, struct engine *engine)
     task->blocked = false;
 }
 
-static int narrow_done(sched_t *sched, struct task *task, struct engine *engine, bool ok,
-                       void **item)
+static int narrow_done(sched_t *sched, struct task *task, struct engine *engine,
+                       enum sched_outcome outcome, void **item)
 {
     release(sched, task, engine);
-    if (!ok && task->retries > 0) {
+    if (outcome == SCHED_FAILED && task->retries > 0) {
         task->retries--;
         put_back(sched, task, engine);
         return SCHED_RETRY;
     }
     *item = task->item;
-    step_end(sched, task, ok, engine->id);
+    step_end(sched, task, outcome == SCHED_SUCCEEDED, engine->id);
     return SCHED_FINISHED;
 }
 
-int sched_done(sched_t *sched, uint64_t id, int engine_id, bool ok, void **item)
+int sched_done(sched_t *sched, uint64_t id, int engine_id, enum sched_outcome outcome, void **item)
 {
     assert(!sched->calling);
     int end;
@@ -474,9 +474,9 @@ int sched_done(sched_t *sched, uint64_t id, int engine_id, bool ok, void **item)
     if (!item)
         item = &unwanted;
     if (task && task->engine == engine_id) {
-        end = narrow_done(sched, task, engine, ok, item);
+        end = narrow_done(sched, task, engine, outcome, item);
     } else if (engine && (part = gang_part(engine, id))) {
-        end = gang_done(sched, engine, part, ok, item);
+        end = gang_done(sched, engine, part, outcome, item);
     } else {
         errno = ENOENT;
         return -1;

@@ -152,13 +152,20 @@ struct sched_task {
  * task whose turn it is gathers engines as they get idle, and one at a time does so. */
 int sched_submit(sched_t *sched, const struct sched_task *task, int64_t now_ms);
 
-/* `engine` reports the end of `task`. Not ok with retries left: it is put back at the head of the
+/* How a task ended on an engine. Of a wide one the last of these that an engine reports counts. */
+enum sched_outcome {
+    SCHED_SUCCEEDED,
+    SCHED_FAILED,
+    SCHED_STOPPED, /* it is not wanted any more: not well, and not run again */
+};
+
+/* `engine` reports the end of `task`. Failed with retries left: it is put back at the head of the
  * queue (even a full one) and waits for an engine where it has not failed yet; when it has failed
  * on all that are alive, for any of them again. The answer is SCHED_RETRY; else SCHED_FINISHED, and
  * *item (may be NULL) is the caller's again. SCHED_PARTIAL: other engines of a wide task have not
  * reported, or it has ended without this one. -1: ENOENT it does not run there. */
 enum sched_done { SCHED_FINISHED = 0, SCHED_RETRY = 1, SCHED_PARTIAL = 2 };
-int sched_done(sched_t *sched, uint64_t task, int engine, bool ok, void **item);
+int sched_done(sched_t *sched, uint64_t task, int engine, enum sched_outcome outcome, void **item);
 
 /* `engine` does not run the task, for a condition of the task's own does not hold there: as
  * sched_done with a failure, but it costs no retry, and where no other engine is left it is dropped

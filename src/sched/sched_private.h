@@ -109,7 +109,8 @@ void gang_excuse(sched_t *sched, struct engine *engine);
 void gang_refill(sched_t *sched);
 
 struct part *gang_part(const struct engine *engine, uint64_t id); /* NULL: none */
-int gang_done(sched_t *sched, struct engine *engine, struct part *part, bool ok, void **item);
+int gang_done(sched_t *sched, struct engine *engine, struct part *part, enum sched_outcome outcome,
+              void **item);
 /* Takes the wide tasks of an engine that leaves from all their engines and appends them to `lost`.
  */
 void gang_lost(sched_t *sched, struct engine *engine, struct task_list *lost);

@@ -93,7 +93,7 @@ struct part {
 /* A wide task's engines. */
 struct wide {
     int part_count, running;
-    bool all_ok;
+    enum sched_outcome worst;
     struct part *parts[]; /* room for as many as it is wide */
 };
 

@@ -126,7 +126,7 @@ START_TEST(longest_idle_goes_first)
     start(3, 2, 0);
     submit(1, 0), submit(2, 0);
     expect("1>0 2>1");
-    sched_done(sched, 1, 0, true, NULL); /* engine 2 has been idle for longer */
+    sched_done(sched, 1, 0, SCHED_SUCCEEDED, NULL); /* engine 2 has been idle for longer */
     submit(3, 0), submit(4, 0), submit(5, 0);
     expect("3>2 4>0 5>1");
     stop();
@@ -141,7 +141,7 @@ START_TEST(prefetch_bounds_what_an_engine_holds)
     expect("1>0 2>0");
     ck_assert_int_eq(sched_engine_load(sched, 0), 2);
     ck_assert_uint_eq(sched_queued(sched), 2);
-    ck_assert_int_eq(sched_done(sched, 2, 0, true, NULL), SCHED_FINISHED);
+    ck_assert_int_eq(sched_done(sched, 2, 0, SCHED_SUCCEEDED, NULL), SCHED_FINISHED);
     expect("3>0");
     stop();
     start(2, 0, 0); /* no limit */
@@ -158,13 +158,13 @@ START_TEST(order_holds_across_targets)
     submit(1, 0), submit(2, 0);
     submit_to(3, 0, 1, 1), submit(4, 0), submit_to(5, 0, 0, 1), submit_to(6, 0, 0, 0);
     expect("1>0 2>1");
-    sched_done(sched, 1, 0, true, NULL);
+    sched_done(sched, 1, 0, SCHED_SUCCEEDED, NULL);
     expect("4>0"); /* 3 may not */
-    sched_done(sched, 4, 0, true, NULL);
+    sched_done(sched, 4, 0, SCHED_SUCCEEDED, NULL);
     expect("5>0");
-    sched_done(sched, 5, 0, true, NULL);
+    sched_done(sched, 5, 0, SCHED_SUCCEEDED, NULL);
     expect("6>0");
-    sched_done(sched, 2, 1, true, NULL);
+    sched_done(sched, 2, 1, SCHED_SUCCEEDED, NULL);
     expect("3>1");
     stop();
 }
@@ -196,11 +196,11 @@ START_TEST(done_comes_from_where_it_runs)
 {
     start(2, 1, 0);
     submit(1, 0), submit_to(2, 0, 0, 0);
-    FAILS_WITH(ENOENT, sched_done(sched, 1, 1, true, NULL));
-    FAILS_WITH(ENOENT, sched_done(sched, 2, -1, true, NULL)); /* waits */
-    FAILS_WITH(ENOENT, sched_done(sched, 7, 0, true, NULL));
-    ck_assert_int_eq(sched_done(sched, 1, 0, false, NULL), SCHED_FINISHED);
-    FAILS_WITH(ENOENT, sched_done(sched, 1, 0, false, NULL));
+    FAILS_WITH(ENOENT, sched_done(sched, 1, 1, SCHED_SUCCEEDED, NULL));
+    FAILS_WITH(ENOENT, sched_done(sched, 2, -1, SCHED_SUCCEEDED, NULL)); /* waits */
+    FAILS_WITH(ENOENT, sched_done(sched, 7, 0, SCHED_SUCCEEDED, NULL));
+    ck_assert_int_eq(sched_done(sched, 1, 0, SCHED_FAILED, NULL), SCHED_FINISHED);
+    FAILS_WITH(ENOENT, sched_done(sched, 1, 0, SCHED_FAILED, NULL));
     expect("1>0 2>0");
     stop();
 }
@@ -211,18 +211,18 @@ START_TEST(retry_goes_elsewhere_first)
     start(2, 1, 0);
     submit(1, 3), submit(2, 0), submit(3, 0);
     expect("1>0 2>1");
-    ck_assert_int_eq(sched_done(sched, 1, 0, false, NULL), SCHED_RETRY);
+    ck_assert_int_eq(sched_done(sched, 1, 0, SCHED_FAILED, NULL), SCHED_RETRY);
     expect("3>0"); /* 1 waits for engine 1 */
-    sched_done(sched, 3, 0, true, NULL);
+    sched_done(sched, 3, 0, SCHED_SUCCEEDED, NULL);
     expect("");
-    sched_done(sched, 2, 1, true, NULL);
+    sched_done(sched, 2, 1, SCHED_SUCCEEDED, NULL);
     expect("1>1");
-    sched_done(sched, 1, 1, false,
+    sched_done(sched, 1, 1, SCHED_FAILED,
                NULL); /* failed on both: any again, engine 0 is idle for longer */
     expect("1>0");
-    sched_done(sched, 1, 0, false, NULL);
+    sched_done(sched, 1, 0, SCHED_FAILED, NULL);
     expect("1>1");
-    ck_assert_int_eq(sched_done(sched, 1, 1, false, NULL), SCHED_FINISHED);
+    ck_assert_int_eq(sched_done(sched, 1, 1, SCHED_FAILED, NULL), SCHED_FINISHED);
     ck_assert_uint_eq(sched_queued(sched), 0);
     stop();
 }
@@ -232,8 +232,8 @@ START_TEST(retry_stays_on_its_targets)
 {
     start(3, 1, 0);
     submit_to(1, 2, 1, 2);
-    sched_done(sched, 1, 1, false, NULL);
-    sched_done(sched, 1, 2, false, NULL);
+    sched_done(sched, 1, 1, SCHED_FAILED, NULL);
+    sched_done(sched, 1, 2, SCHED_FAILED, NULL);
     expect("1>1 1>2 1>1");
     stop();
 }
@@ -243,7 +243,7 @@ START_TEST(lost_engine_frees_who_avoids_the_others)
 {
     start(2, 1, 0);
     submit(1, 1), submit(2, 0);
-    sched_done(sched, 1, 0, false, NULL); /* waits for engine 1 */
+    sched_done(sched, 1, 0, SCHED_FAILED, NULL); /* waits for engine 1 */
     expect("1>0 2>1");
     ck_assert_int_eq(sched_engine_leave(sched, 1), 0);
     expect("2!lost1 1>0");
@@ -325,7 +325,7 @@ START_TEST(deadlines)
     ck_assert_int_eq(sched_tick(sched, 129), 130);
     ck_assert_int_eq(sched_tick(sched, 130), 170); /* 1 does not wait */
     expect("1>0 3!late-1");
-    sched_done(sched, 1, 0, false, NULL); /* 1 goes first and keeps its deadline */
+    sched_done(sched, 1, 0, SCHED_FAILED, NULL); /* 1 goes first and keeps its deadline */
     sched_engine_leave(sched, 0);
     expect("1>0 1!lost0");
     ck_assert_int_eq(sched_tick(sched, 1000), -1);
@@ -379,7 +379,7 @@ START_TEST(paused_engines_get_nothing)
     expect("2>0");
     ck_assert_int_eq(sched_engine_pause(sched, 0, true), 0);
     ck_assert_int_eq(sched_engine_pause(sched, 0, true), 0);
-    ck_assert_int_eq(sched_done(sched, 2, 0, true, NULL), SCHED_FINISHED);
+    ck_assert_int_eq(sched_done(sched, 2, 0, SCHED_SUCCEEDED, NULL), SCHED_FINISHED);
     expect("");
     ck_assert_int_eq(sched_engine_leave(sched, 0), 0);
     expect("3!unreachable-1");
@@ -400,7 +400,8 @@ START_TEST(the_prefetch_may_change)
     ck_assert_int_lt(sched_set_prefetch(sched, -1), 0);
     ck_assert_int_eq(errno, EINVAL);
     ck_assert_int_eq(sched_set_prefetch(sched, 1), 0);
-    ck_assert_int_eq(sched_done(sched, 1, 0, true, NULL), SCHED_FINISHED); /* it still holds one */
+    ck_assert_int_eq(sched_done(sched, 1, 0, SCHED_SUCCEEDED, NULL),
+                     SCHED_FINISHED); /* it still holds one */
     expect("");
     ck_assert_int_eq(sched_set_prefetch(sched, 0), 0);
     expect("5>0 6>1");
@@ -421,15 +422,16 @@ START_TEST(a_task_that_waits_makes_room)
     ck_assert_int_eq(sched_engine_load(sched, 0), 1);
     ck_assert_int_eq(sched_task_blocked(sched, 1, 0, false), 0);
     ck_assert_int_eq(sched_engine_load(sched, 0), 2);
-    ck_assert_int_eq(sched_done(sched, 2, 0, true, NULL), SCHED_FINISHED);
+    ck_assert_int_eq(sched_done(sched, 2, 0, SCHED_SUCCEEDED, NULL), SCHED_FINISHED);
     expect("");
     ck_assert_int_eq(sched_task_blocked(sched, 1, 0, true), 0);
     expect("3>0");
-    ck_assert_int_eq(sched_done(sched, 1, 0, false, NULL), SCHED_RETRY); /* it counts again */
+    ck_assert_int_eq(sched_done(sched, 1, 0, SCHED_FAILED, NULL),
+                     SCHED_RETRY); /* it counts again */
     ck_assert_int_eq(sched_engine_load(sched, 0), 1);
-    ck_assert_int_eq(sched_done(sched, 3, 0, true, NULL), SCHED_FINISHED);
+    ck_assert_int_eq(sched_done(sched, 3, 0, SCHED_SUCCEEDED, NULL), SCHED_FINISHED);
     expect("1>0");
-    ck_assert_int_eq(sched_done(sched, 1, 0, true, NULL), SCHED_FINISHED);
+    ck_assert_int_eq(sched_done(sched, 1, 0, SCHED_SUCCEEDED, NULL), SCHED_FINISHED);
     ck_assert_int_eq(sched_engine_load(sched, 0), 0);
     ck_assert_int_lt(sched_task_blocked(sched, 1, 0, true), 0);
     ck_assert_int_eq(errno, ENOENT);

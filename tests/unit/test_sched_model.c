@@ -44,15 +44,15 @@ struct model_task {
     struct model_need after, follow;
     const struct sched_policy *policy; /* NULL: the scheduler's */
     int retries;
-    uint32_t engines; /* that it runs on, bits */
-    int first;        /* the least of those that it began on */
-    int64_t deadline; /* INT64_MAX: none */
-    unsigned due;     /* enum sched_drop, bits: the current event must cause one of them */
-    bool doomed;      /* `due` has been set, and what follows from that been found */
-    int lost;         /* the engine that it must be said to be lost with */
-    bool all_ok;      /* a wide one, so far */
-    bool blocked;     /* runs, and does not count */
-    bool declined;    /* by all */
+    uint32_t engines;         /* that it runs on, bits */
+    int first;                /* the least of those that it began on */
+    int64_t deadline;         /* INT64_MAX: none */
+    unsigned due;             /* enum sched_drop, bits: the current event must cause one of them */
+    bool doomed;              /* `due` has been set, and what follows from that been found */
+    int lost;                 /* the engine that it must be said to be lost with */
+    enum sched_outcome worst; /* a wide one, so far */
+    bool blocked;             /* runs, and does not count */
+    bool declined;            /* by all */
     bool seen;
 };
 
@@ -373,7 +373,7 @@ static void on_assign(void *arg, const struct sched_live *live, const int *engin
         task->engines |= bit(engine);
     }
     task->state = RUNNING;
-    task->all_ok = true;
+    task->worst = SCHED_SUCCEEDED;
     model.queued--;
     model.assigned++;
     model.gathered += count > 1;
@@ -643,7 +643,8 @@ static bool orphan_done(void)
     struct orphan done = *orphan;
     *orphan = model.orphans[--model.orphan_count];
     model_load(done.engine, -1);
-    MUST(sched_done(model.sched, done.id, done.engine, chance(50), NULL) == SCHED_PARTIAL);
+    MUST(sched_done(model.sched, done.id, done.engine, (enum sched_outcome)rnd(3), NULL) ==
+         SCHED_PARTIAL);
     return true;
 }
 
@@ -686,23 +687,26 @@ static void event_done(unsigned fail_percent)
     if (!task)
         return;
     int engine = random_engine_of(task), expected = SCHED_FINISHED;
-    MUST(sched_done(model.sched, task->id, ENGINES, true, NULL) == -1 && errno == ENOENT);
-    bool ok = !chance(fail_percent);
-    task->all_ok = task->all_ok && ok;
+    MUST(sched_done(model.sched, task->id, ENGINES, SCHED_SUCCEEDED, NULL) == -1 &&
+         errno == ENOENT);
+    enum sched_outcome outcome = !chance(fail_percent) ? SCHED_SUCCEEDED
+                                 : chance(20)          ? SCHED_STOPPED
+                                                       : SCHED_FAILED;
+    task->worst = task->worst < outcome ? outcome : task->worst;
     model_leave(task, engine);
     if (task->engines) {
         expected = SCHED_PARTIAL;
-    } else if (!task->all_ok && task->retries > 0 && reachable(task)) {
+    } else if (task->worst == SCHED_FAILED && task->retries > 0 && reachable(task)) {
         expected = SCHED_RETRY;
         if (task->width == 1)
             task->failed |= bit(engine);
         model_put_back(task);
     } else {
-        set_fate(task->id, task->all_ok ? WELL : ILL, task->first);
+        set_fate(task->id, task->worst == SCHED_SUCCEEDED ? WELL : ILL, task->first);
         model_end(task);
         model_consequences();
     }
-    MUST(sched_done(model.sched, task->id, engine, ok, &item) == expected);
+    MUST(sched_done(model.sched, task->id, engine, outcome, &item) == expected);
     MUST(item == (expected == SCHED_FINISHED ? task : NULL));
 }
 

@@ -86,12 +86,12 @@ static int submit(struct sched_task task)
 
 static void done(uint64_t task, int engine)
 {
-    ck_assert_int_eq(sched_done(sched, task, engine, true, NULL), SCHED_FINISHED);
+    ck_assert_int_eq(sched_done(sched, task, engine, SCHED_SUCCEEDED, NULL), SCHED_FINISHED);
 }
 
 static void failed(uint64_t task, int engine)
 {
-    ck_assert_int_eq(sched_done(sched, task, engine, false, NULL), SCHED_FINISHED);
+    ck_assert_int_eq(sched_done(sched, task, engine, SCHED_FAILED, NULL), SCHED_FINISHED);
 }
 
 static const uint64_t one[] = { 1 }, two[] = { 2 }, one_two[] = { 1, 2 }, seven[] = { 7 };
@@ -219,7 +219,7 @@ START_TEST(retried_tasks_have_not_ended)
     start(2);
     SUBMIT(.id = 1, .retries = 1);
     SUBMIT(.id = 2, .after = ALL_FAILED(one));
-    ck_assert_int_eq(sched_done(sched, 1, 0, false, NULL), SCHED_RETRY);
+    ck_assert_int_eq(sched_done(sched, 1, 0, SCHED_FAILED, NULL), SCHED_RETRY);
     expect("1>0 1>1");
     failed(1, 1);
     expect("2>0");
@@ -456,11 +456,11 @@ START_TEST(wide_tasks_start_at_once)
     expect("1>0+1+2 2>3");
     int engines[8];
     ck_assert_int_eq(sched_task_engines(sched, 1, engines, 8), 3);
-    ck_assert_int_eq(sched_done(sched, 1, 1, true, NULL), SCHED_PARTIAL);
-    ck_assert_int_eq(sched_done(sched, 1, 1, true, NULL), -1);
+    ck_assert_int_eq(sched_done(sched, 1, 1, SCHED_SUCCEEDED, NULL), SCHED_PARTIAL);
+    ck_assert_int_eq(sched_done(sched, 1, 1, SCHED_SUCCEEDED, NULL), -1);
     ck_assert_int_eq(sched_task_engines(sched, 1, engines, 8), 2);
     ck_assert_int_eq(sched_abort(sched, 1), 0);
-    ck_assert_int_eq(sched_done(sched, 1, 0, true, NULL), SCHED_PARTIAL);
+    ck_assert_int_eq(sched_done(sched, 1, 0, SCHED_SUCCEEDED, NULL), SCHED_PARTIAL);
     done(1, 2);
     ck_assert_uint_eq(sched_live(sched), 1);
     REFUSED(ERANGE, .id = 3, .width = 5);
@@ -511,7 +511,7 @@ START_TEST(nobody_starves)
         int engine = round % 2;
         uint64_t ended = running[engine];
         if (ended)
-            sched_done(sched, ended, engine, true, NULL);
+            sched_done(sched, ended, engine, SCHED_SUCCEEDED, NULL);
         running[engine] = 0;
         for (char *text = said, *word; (word = strtok(text, " ")); text = NULL) {
             unsigned id;
@@ -539,13 +539,13 @@ START_TEST(wide_tasks_lose_an_engine)
     expect("1>0+1");
     ck_assert_int_eq(sched_engine_leave(sched, 0), 0);
     expect("2!unreachable"); /* and 1 waits until engine 1 is through with its first try */
-    ck_assert_int_eq(sched_done(sched, 1, 1, false, NULL), SCHED_PARTIAL);
+    ck_assert_int_eq(sched_done(sched, 1, 1, SCHED_FAILED, NULL), SCHED_PARTIAL);
     expect("1>1+2");
     SUBMIT(.id = 3);
     ck_assert_int_eq(sched_engine_leave(sched, 2), 0);
     expect("1!lost");
     ck_assert_int_eq(sched_engine_load(sched, 1), 1);
-    ck_assert_int_eq(sched_done(sched, 1, 1, true, NULL), SCHED_PARTIAL);
+    ck_assert_int_eq(sched_done(sched, 1, 1, SCHED_SUCCEEDED, NULL), SCHED_PARTIAL);
     expect("3>1");
     stop();
 }
