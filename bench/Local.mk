@@ -41,7 +41,7 @@ scale_sources = %reldir%/scale/scale.c %reldir%/scale/sim_link.c %reldir%/scale/
 EXTRA_DIST += %reldir%/scale/run $(scale_sources)
 if HAVE_SMPI
 noinst_DATA = bench/scale/scale
-bench/scale/scale: $(scale_sources) $(libsched_la_SOURCES) $(libbalancer_la_SOURCES) src/link/batch.c src/link/link.h \
+bench/scale/scale: $(scale_sources) $(libsched_la_SOURCES) $(libbalancer_la_SOURCES) src/link/batch.c src/link/wide.c src/link/link.h \
     src/base/base.h src/base/busy_poll.c src/base/frame.c src/base/log.c src/base/mapping.c
 	$(AM_V_at)$(MKDIR_P) bench/scale
 	$(AM_V_CCLD)sources=; for file in $^; do case $$file in *.c) sources="$$sources $$file";; esac; done; \

@@ -84,6 +84,19 @@ int link_send(link_t *link, int to, enum link_lane lane, const struct link_envel
     return 0;
 }
 
+int link_multicast(link_t *link, const int *ranks, size_t count, enum link_lane lane,
+                   const struct link_envelope *envelope, ipp_frames_t *frames)
+{
+    for (size_t i = 0; i < count; i++) {
+        ipp_frames_t copy = { 0 };
+        if (ipp_frames_share(&copy, frames, 0) < 0)
+            abort();
+        link_send(link, ranks[i], lane, envelope, &copy);
+    }
+    ipp_frames_clear(frames);
+    return 0;
+}
+
 static double records_in(const struct link_envelope *envelope, ipp_frame_t *frame)
 {
     size_t at = 0;

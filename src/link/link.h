@@ -48,14 +48,16 @@ enum link_kind {
     LINK_LEAVE,   /* bridge to all: leave MPI now, value 1 by MPI_Finalize, 0 without */
     LINK_CHUNK, /* bridge to engines: part of transfer `request`; frames: struct link_chunk, bytes.
                    Without frames: forget the transfer */
-    LINK_PARTIAL, /* engine to engine: a value of reduce request `request`; value: enum link_status;
-                     frames: content, buffers */
+    LINK_PARTIAL, /* engine to engine: its part of what several do together, reduce request or task
+                     `request`; value: enum link_status, of a C task what its function returned,
+                     or LINK_PART_LOST; frames: content, buffers */
     /* C tasks, in batches: frame 0 holds struct link_record each, with bytes behind it */
     LINK_SUBMIT,  /* engine to balancer: payloads */
     LINK_RUN,     /* balancer to engine: payloads */
     LINK_RESULTS, /* engine or balancer to the engine that submitted them: results */
     LINK_ENDED,   /* engine to balancer: no bytes */
-    LINK_SERVING, /* engine to balancer: runs tasks from now on, until LINK_QUIET */
+    LINK_SERVING, /* engine to balancer: runs tasks from now on, until LINK_QUIET; value 1: as long
+                     as the job lasts */
     LINK_BLOCKED, /* engine to balancer: task `request` waits for others, which it may run
                      meanwhile; value 0: not any more */
     LINK_QUIET    /* balancer to engines: all of them serve, and no task is left; value: how many
@@ -69,6 +71,9 @@ enum link_status {
     LINK_UNMET /* LINK_DONE: a condition of the task's does not hold here; frames: the request */
 };
 
+/* LINK_PARTIAL: of the engines that it is from one has died. */
+#define LINK_PART_LOST INT32_MIN
+
 enum link_flags {
     LINK_FROM_BALANCER = 1, /* LINK_REQUEST: tell the balancer how it ended */
     LINK_BROADCAST =
@@ -79,6 +84,8 @@ enum link_flags {
     LINK_INTERRUPT = 16, /* LINK_ABORT: if it runs already it is interrupted */
     LINK_KEPT = 32,      /* LINK_TASK: frame 0 comes alone, the request stays with the bridge;
                             LINK_REQUEST: it stays there too */
+    LINK_WIDE = 64,      /* LINK_REQUEST: several engines run it together; frame 0 has their ids
+                            (int32_t), ascending, the request follows */
 };
 
 /* After LINK_STOP a rank waits so long for LINK_LEAVE, then goes without: the bridge may have died
@@ -225,6 +232,11 @@ int link_send(link_t *link, int to, enum link_lane lane, const struct link_envel
  * sent again. */
 int link_multicast(link_t *link, const int *ranks, size_t count, enum link_lane lane,
                    const struct link_envelope *envelope, ipp_frames_t *frames);
+
+/* A LINK_REQUEST on the data lane to each of `engines`; where they are more than one they run it
+ * together (LINK_WIDE). Moves `frames`. -1: as link_send, or ENOMEM. */
+int link_send_request(link_t *link, const int32_t *engines, size_t count,
+                      const struct link_envelope *envelope, ipp_frames_t *frames);
 
 /* Moves messages along and delivers those that are complete. Returns true when anything happened.
  */
