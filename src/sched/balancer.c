@@ -41,43 +41,50 @@ static void tell_refused(struct balancer *b, uint64_t number, const char *text)
 
 /* ---- what the scheduler decides ---- */
 
-static void hand_over(struct balancer *b, const struct sched_live *task, int engine)
+static void hand_over(struct balancer *b, const struct sched_live *task, const int *engines,
+                      int count)
 {
     struct link_envelope envelope = {
-        .kind = LINK_HANDOVER, .engine = engine, .request = task->id, .value = task->retries
+        .kind = LINK_HANDOVER, .engine = engines[0], .request = task->id, .value = task->retries
     };
-    link_send(b->link, 0, LINK_DATA, &envelope, NULL);
+    ipp_frames_t frames = { 0 };
+    if (ipp_frames_push_copy(&frames, engines, (size_t)count * sizeof *engines) < 0)
+        abort(); /* it would neither run nor end */
+    link_send(b->link, 0, LINK_DATA, &envelope, &frames);
 }
 
-static void send_request(struct balancer *b, const struct sched_live *task, int engine)
+static void send_request(struct balancer *b, const struct sched_live *task, const int *engines,
+                         int count)
 {
     struct request *request = task->item;
     struct link_envelope envelope = { .kind = LINK_REQUEST,
                                       .flags = LINK_FROM_BALANCER,
-                                      .engine = engine,
+                                      .engine = engines[0],
                                       .request = task->id,
                                       .value = task->retries,
                                       .op = request->op };
     ipp_frames_t frames = { 0 };
-    if (task->retries > 0)
-        ipp_frames_share(&frames, &request->frames, 0);
-    else {
-        frames = request->frames;
-        request->frames = (ipp_frames_t){ 0 };
-    }
+    if (ipp_frames_share(&frames, &request->frames, 0) < 0)
+        abort();
+    if (task->retries == 0)
+        ipp_frames_clear(&request->frames);
     /* To a dead engine nothing is sent; its loss is on its way here and takes care of the task. */
-    link_send(b->link, engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope, &frames);
+    link_send_request(b->link, engines, (size_t)count, &envelope, &frames);
 }
 
 static void on_assign(void *arg, const struct sched_live *task, const int *engines, int count)
 {
     struct balancer *b = arg;
-    if (is_batched(task->id))
+    struct request *request = task->item;
+    if (is_batched(task->id)) {
         batches_assign(b, task, engines, count);
-    else if (((const struct request *)task->item)->kept)
-        hand_over(b, task, engines[0]);
+        return;
+    }
+    request->first = engines[0];
+    if (request->kept)
+        hand_over(b, task, engines, count);
     else
-        send_request(b, task, engines[0]);
+        send_request(b, task, engines, count);
 }
 
 static void on_drop(void *arg, const struct sched_live *task, const struct sched_end *end)
@@ -150,25 +157,39 @@ static void on_unmet(struct balancer *b, struct link_message *msg)
 static void on_done(struct balancer *b, const struct link_envelope *envelope)
 {
     void *item;
-    bool ok = envelope->value != LINK_ERROR;
-    if (sched_done(b->sched, envelope->request, envelope->engine, ok, &item) != SCHED_FINISHED)
+    enum sched_outcome outcome = envelope->value == LINK_OK        ? SCHED_SUCCEEDED
+                                 : envelope->value == LINK_ABORTED ? SCHED_STOPPED
+                                                                   : SCHED_FAILED;
+    if (sched_done(b->sched, envelope->request, envelope->engine, outcome, &item) != SCHED_FINISHED)
         return;
-    struct finished *finished = &b->finished[envelope->engine];
+    struct finished *finished = &b->finished[((struct request *)item)->first];
     finished->numbers[finished->next++ % FINISHED_KEPT] = envelope->request;
     request_free(item);
 }
 
+/* Behind the task, by the way that it went. */
+static void abort_on(struct balancer *b, const struct link_envelope *asked, int engine)
+{
+    struct link_envelope envelope = *asked;
+    const struct request *request = sched_item(b->sched, asked->request);
+    envelope.engine = engine;
+    if (is_batched(asked->request))
+        batches_abort(b, asked->request, engine);
+    else
+        link_send(b->link, request->kept ? 0 : engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope,
+                  NULL);
+}
+
 static void on_abort(struct balancer *b, const struct link_envelope *asked)
 {
-    int engine = sched_abort(b->sched, asked->request);
-    if (engine < 0)
+    if (sched_abort(b->sched, asked->request) < 0)
         return;
-    const struct request *request = sched_item(b->sched, asked->request);
-    struct link_envelope envelope = *asked;
-    envelope.engine = engine;
-    /* Behind the task, by the way that it went. */
-    int to = !is_batched(asked->request) && request->kept ? 0 : engine + IPP_SERVICE_RANKS;
-    link_send(b->link, to, LINK_DATA, &envelope, NULL);
+    int *engines = calloc((size_t)b->engine_count, sizeof *engines);
+    int count =
+        engines ? sched_task_engines(b->sched, asked->request, engines, b->engine_count) : 0;
+    for (int i = 0; i < count; i++)
+        abort_on(b, asked, engines[i]);
+    free(engines);
 }
 
 struct listing {
@@ -214,10 +235,46 @@ static void on_explain(struct balancer *b, const struct link_message *msg)
     link_send(b->link, 0, LINK_DATA, &envelope, &frames);
 }
 
+/* ---- engines that leave ---- */
+
+struct leaving {
+    struct balancer *b;
+    int engine;
+    int *engines; /* room for those of one task */
+};
+
+static void stop_survivors(void *arg, const struct sched_live *task, int first)
+{
+    struct leaving *leaving = arg;
+    struct balancer *b = leaving->b;
+    struct link_envelope abort = { .kind = LINK_ABORT,
+                                   .flags = LINK_INTERRUPT,
+                                   .request = task->id };
+    bool concerned = false;
+    int count =
+        first < 0 ? 0 : sched_task_engines(b->sched, task->id, leaving->engines, b->engine_count);
+    for (int i = 0; i < count; i++)
+        concerned |= leaving->engines[i] == leaving->engine;
+    for (int i = 0; concerned && i < count; i++)
+        if (leaving->engines[i] != leaving->engine)
+            abort_on(b, &abort, leaving->engines[i]);
+}
+
+/* What several run together and one of them does not any more comes to nothing on the others. */
+static void stop_what_is_broken(struct balancer *b, int engine)
+{
+    struct leaving leaving = { b, engine,
+                               calloc((size_t)b->engine_count, sizeof *leaving.engines) };
+    if (leaving.engines)
+        sched_each(b->sched, stop_survivors, &leaving);
+    free(leaving.engines);
+}
+
 static void engine_leaves(struct balancer *b, int engine)
 {
     if (engine < 0)
         return;
+    stop_what_is_broken(b, engine);
     b->outboxes[engine].serving = false;
     link_batch_clear(&b->outboxes[engine].run);
     sched_engine_leave(b->sched, engine);
@@ -286,7 +343,7 @@ static void deliver(void *arg, struct link_message *msg)
         tell_unanswered(b, msg->envelope.value - IPP_SERVICE_RANKS);
         break;
     case LINK_SERVING:
-        batches_serving(b, msg->envelope.engine);
+        batches_serving(b, msg->envelope.engine, msg->envelope.value != 0);
         break;
     case LINK_READY:
     case LINK_REBUILD:

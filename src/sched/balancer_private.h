@@ -18,6 +18,7 @@ static inline bool is_batched(uint64_t number)
 struct request {
     int op;
     bool kept;           /* by the bridge, which sends it to the engine */
+    int first;           /* engine that answers */
     ipp_frames_t frames; /* empty once it cannot have to be sent again */
 };
 
@@ -39,6 +40,7 @@ struct outbox {
     link_batch_t run;     /* LINK_RUN */
     link_batch_t results; /* LINK_RESULTS: of what will never run */
     bool serving;         /* it has said so, and no LINK_QUIET came after that */
+    bool for_clients;     /* it serves as long as the job lasts */
 };
 
 struct balancer {
@@ -68,8 +70,10 @@ void batches_assign(struct balancer *b, const struct sched_live *task, const int
                     int count);
 void batches_drop(struct balancer *b, const struct sched_live *task, enum sched_drop why);
 void batches_forget(void *item);
+/* `engine` stops the task, behind all that is on its way there. */
+void batches_abort(struct balancer *b, uint64_t task, int engine);
 void batches_ended(struct balancer *b, struct link_message *msg);
-void batches_serving(struct balancer *b, int engine);
+void batches_serving(struct balancer *b, int engine, bool for_clients);
 /* What an engine that died had finished last: its answers may not have arrived. */
 void batches_lost(struct balancer *b, int engine);
 /* Has engines hold as many tasks as suits their length. */

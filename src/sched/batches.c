@@ -153,6 +153,15 @@ void batches_assign(struct balancer *b, const struct sched_live *task, const int
     }
 }
 
+void batches_abort(struct balancer *b, uint64_t task, int engine)
+{
+    struct link_envelope envelope = {
+        .kind = LINK_ABORT, .flags = LINK_INTERRUPT, .engine = engine, .request = task
+    };
+    send_batch(b, engine, LINK_RUN, &b->outboxes[engine].run);
+    link_send(b->link, engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope, NULL);
+}
+
 /* ---- how many an engine holds ---- */
 
 /* Enough for that long, so that the way to rank 1 and back is not waited for; the last ones that
@@ -200,11 +209,13 @@ void batches_ended(struct balancer *b, struct link_message *msg)
     int engine = msg->envelope.engine;
     for (struct link_record *record; (record = link_batch_next(batch, &at)) != NULL;) {
         void *item;
-        bool ok = record->status == IPP_TASK_OK;
+        enum sched_outcome outcome = record->status == IPP_TASK_OK        ? SCHED_SUCCEEDED
+                                     : record->status == IPP_TASK_ABORTED ? SCHED_STOPPED
+                                                                          : SCHED_FAILED;
         note_time(b, record->time_ns);
-        if (sched_done(b->sched, record->task, engine, ok, &item) != SCHED_FINISHED)
+        if (sched_done(b->sched, record->task, engine, outcome, &item) != SCHED_FINISHED)
             continue;
-        if (!ok && (record->task & LINK_TASK_DETACHED))
+        if (outcome != SCHED_SUCCEEDED && (record->task & LINK_TASK_DETACHED))
             b->failed++;
         batches_forget(item);
     }
@@ -227,9 +238,10 @@ void batches_lost(struct balancer *b, int engine)
 
 /* ---- serving ---- */
 
-void batches_serving(struct balancer *b, int engine)
+void batches_serving(struct balancer *b, int engine, bool for_clients)
 {
     b->outboxes[engine].serving = true;
+    b->outboxes[engine].for_clients = for_clients;
     sched_engine_pause(b->sched, engine, false);
 }
 
@@ -241,7 +253,7 @@ static bool is_quiet(struct balancer *b)
     for (int i = 0; i < b->engine_count; i++) {
         if (sched_engine_load(b->sched, i) < 0)
             continue; /* gone */
-        if (!b->outboxes[i].serving)
+        if (!b->outboxes[i].serving || b->outboxes[i].for_clients)
             return false;
         serving++;
     }
