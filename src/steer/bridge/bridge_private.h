@@ -276,7 +276,7 @@ void run_on_anyone(struct bridge *b, const struct origin *from, wire_msg_t *msg,
                    const json_t *metadata, const struct wire_op_info *op);
 void run_dropped(struct bridge *b, const struct link_message *msg);
 /* LINK_HANDOVER: a task that was kept here goes to the engine that the balancer has found. */
-void run_handed_over(struct bridge *b, const struct link_envelope *asked);
+void run_handed_over(struct bridge *b, const struct link_message *msg);
 /* ---- */
 void control_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,
                      const struct wire_op_info *op);

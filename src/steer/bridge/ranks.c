@@ -80,7 +80,7 @@ static void deliver(void *arg, struct link_message *msg)
         run_dropped(b, msg);
         break;
     case LINK_HANDOVER:
-        run_handed_over(b, &msg->envelope);
+        run_handed_over(b, msg);
         break;
     case LINK_ABORT:
         link_send(b->link, msg->envelope.engine + IPP_SERVICE_RANKS, LINK_DATA, &msg->envelope,

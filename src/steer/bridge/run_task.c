@@ -59,6 +59,16 @@ static int32_t read_priority(struct wants *wants)
                                              : (int32_t)priority;
 }
 
+static int32_t read_width(struct wants *wants)
+{
+    const json_t *value = json_object_get(wants->metadata, "width");
+    if (!value || json_is_null(value))
+        return 1;
+    if (!json_is_integer(value) || json_integer_value(value) < 1)
+        refuse(wants, "ValueError", "width: not a whole number of engines, 1 or more");
+    return read_count(value);
+}
+
 static int32_t read_scheme(struct wants *wants)
 {
     const json_t *value = json_object_get(wants->metadata, "scheme");
@@ -153,7 +163,7 @@ static ipp_frame_t *read_wants(struct wants *wants, const wire_msg_t *msg)
         .timeout_ms = read_timeout_ms(json_object_get(metadata, "timeout")),
         .retries = read_count(json_object_get(metadata, "retries")),
         .priority = read_priority(wants),
-        .width = 1,
+        .width = read_width(wants),
         .policy = read_scheme(wants),
         .after_count = (uint32_t)json_array_size(needed(metadata, "after")),
         .follow_count = (uint32_t)json_array_size(needed(metadata, "follow")),
@@ -216,34 +226,40 @@ static void send_task(struct bridge *b, const struct origin *from, const wire_ms
 }
 
 /* -1: link_send's. */
-static int send_kept(struct bridge *b, const struct pending *p, const struct link_envelope *asked)
+static int send_kept(struct bridge *b, const struct pending *p, const struct link_envelope *asked,
+                     const int32_t *engines, size_t count)
 {
     struct link_envelope envelope = { .kind = LINK_REQUEST,
                                       .flags = LINK_FROM_BALANCER | LINK_KEPT,
-                                      .engine = asked->engine,
                                       .request = asked->request,
                                       .value = asked->value,
                                       .op = p->op->op };
     ipp_frames_t frames = { 0 };
     if (ipp_frames_share(&frames, &p->kept, 0) == 0)
-        return link_send(b->link, asked->engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope, &frames);
+        return link_send_request(b->link, engines, count, &envelope, &frames);
     ipp_frames_clear(&frames);
     return -1;
 }
 
-void run_handed_over(struct bridge *b, const struct link_envelope *asked)
+void run_handed_over(struct bridge *b, const struct link_message *msg)
 {
+    const struct link_envelope *asked = &msg->envelope;
+    const int32_t *engines = ipp_frame_data(msg->frames.at[0]);
+    size_t count = ipp_frame_size(msg->frames.at[0]) / sizeof *engines;
     struct pending *p = pending_find(b, asked->request);
     int rank = asked->engine + IPP_SERVICE_RANKS;
-    if ((p && send_kept(b, p, asked) == 0) || link_is_lost(b->link, rank))
+    if ((p && send_kept(b, p, asked, engines, count) == 0) || link_is_lost(b->link, rank))
         return; /* of a loss the balancer hears, too */
     if (p)
         run_answer_unsent(b, p, rank);
-    /* It will not end there: the engine takes the next one. */
-    struct link_envelope done = {
-        .kind = LINK_DONE, .engine = asked->engine, .request = asked->request, .value = LINK_ABORTED
-    };
-    link_send(b->link, BALANCER_RANK, LINK_DATA, &done, NULL);
+    /* It will not end there: the engines take the next one. */
+    for (size_t i = 0; i < count; i++) {
+        struct link_envelope done = { .kind = LINK_DONE,
+                                      .engine = engines[i],
+                                      .request = asked->request,
+                                      .value = LINK_ABORTED };
+        link_send(b->link, BALANCER_RANK, LINK_DATA, &done, NULL);
+    }
 }
 
 void run_on_anyone(struct bridge *b, const struct origin *from, wire_msg_t *msg,
