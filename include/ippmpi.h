@@ -146,7 +146,8 @@ IPP_API int ipp_task_flush(ipp_t *ipp);
 enum ipp_task_status {
     IPP_TASK_OK,
     IPP_TASK_FAILED,  /* its function returned `code` */
-    IPP_TASK_ABORTED, /* by ipp_task_cancel, or the job ended */
+    IPP_TASK_ABORTED, /* by ipp_task_cancel (`code`: what its function returned, 0 where it was not
+                         called), or the job ended */
     IPP_TASK_LOST,    /* its rank died */
     IPP_TASK_REFUSED, /* `code` says why: ENOBUFS the queue is full, EHOSTUNREACH no rank is left
                          that may run it, ERANGE it is wider than there are, ETIMEDOUT, ECANCELED a
@@ -169,7 +170,8 @@ IPP_API int ipp_task_wait(ipp_t *ipp, ipp_task_t *task, int timeout_ms, ipp_task
 /* The next task of this rank's that is done and was given neither by this nor by ipp_task_wait, in
  * the order in which they ended. NULL: ENOENT none is left, ETIMEDOUT, ECANCELED. */
 IPP_API ipp_task_t *ipp_task_next(ipp_t *ipp, int timeout_ms, ipp_task_result_t *result);
-/* Takes it off the queue; one that runs goes on. It still ends, and has to be freed. */
+/* It is not called where it has not been; where it runs, ipp_task_cancelled says so to it, and it
+ * is not run again. It still ends, and has to be freed. */
 IPP_API int ipp_task_cancel(ipp_t *ipp, ipp_task_t *task);
 /* Forgets the task, whose result is dropped if it has none yet. NULL is fine. */
 IPP_API void ipp_task_free(ipp_t *ipp, ipp_task_t *task);
@@ -179,11 +181,22 @@ IPP_API void ipp_task_free(ipp_t *ipp, ipp_task_t *task);
  * -1: ECANCELED the job ends, EDEADLK it was called inside a task, ENOMEM. */
 IPP_API long ipp_task_serve(ipp_t *ipp);
 
+/* The same for the tasks of clients, which may come at any time: until the job ends (0). -1: as
+ * above. Clients' tasks run in ipp_task_serve too. */
+IPP_API int ipp_task_serve_clients(ipp_t *ipp);
+
 /* Inside a task: the communicator of the ranks that run it together, in order of their ranks in
  * ipp_comm; with width 1 MPI_COMM_SELF. The library's, until the task's function returns. All of
  * them run the function with the same payload; the result is what rank 0 of it puts, and the task
- * has failed when it did on one of them. MPI_COMM_NULL outside of tasks. */
+ * has failed when it did on one of them. Where one of them dies, the task is lost,
+ * ipp_task_cancelled tells the others, and what they call of MPI on it may not return.
+ * MPI_COMM_NULL outside of tasks. */
 IPP_API MPI_Comm ipp_task_comm(const ipp_t *ipp);
+
+/* Inside a task: whether it is not wanted any more, for ipp_task_cancel or a client has said so, or
+ * the job ends. A function that takes long looks now and then, and returns early, with anything but
+ * 0. */
+IPP_API bool ipp_task_cancelled(const ipp_t *ipp);
 
 /* Copies `size` bytes to be the result, in place of what was put before. */
 IPP_API int ipp_task_put(ipp_task_output_t *output, const void *data, size_t size);

@@ -1,7 +1,8 @@
 # Three floors: unit (no MPI, no sockets), mpi (a few ranks), system (whole clusters).
 if HAVE_CHECK
 unit_tests = \
-    tests/unit/test_base tests/unit/test_batch tests/unit/test_bridge tests/unit/test_connection tests/unit/test_placement \
+    tests/unit/test_base tests/unit/test_batch tests/unit/test_bridge tests/unit/test_cancels tests/unit/test_connection \
+    tests/unit/test_placement \
     tests/unit/test_partials tests/unit/test_private_file tests/unit/test_sched tests/unit/test_sched_model \
     tests/unit/test_sched_wants \
     tests/unit/test_steer tests/unit/test_transfers tests/unit/test_where tests/unit/test_wire
@@ -34,6 +35,8 @@ tests_unit_test_sched_model_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_sched_model_LDADD = libsched.la libunit.la
 tests_unit_test_sched_wants_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_sched_wants_LDADD = libsched.la libunit.la
+tests_unit_test_cancels_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_cancels_LDADD = libstores.la libbase.la libunit.la
 tests_unit_test_transfers_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_transfers_LDADD = libstores.la libbase.la libunit.la
 tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)

@@ -5,6 +5,7 @@ libplacement_la_LIBADD = $(HWLOC_LIBS)
 
 noinst_LTLIBRARIES += libstores.la
 libstores_la_SOURCES = \
+    %reldir%/cancels.h %reldir%/cancels.c \
     %reldir%/partials.h %reldir%/partials.c %reldir%/transfers.h %reldir%/transfers.c
 
 lib_LTLIBRARIES += libippmpi.la
@@ -14,12 +15,12 @@ libippmpi_la_SOURCES = \
     %reldir%/python_buffers.h %reldir%/python_buffers.c %reldir%/python_embed.c %reldir%/python_module.c \
     %reldir%/python_reduction.h %reldir%/python_reduction.c \
     %reldir%/reduction.c %reldir%/request.c %reldir%/run_queue.c %reldir%/signals.c \
-    %reldir%/task_run.c %reldir%/task_store.c %reldir%/tasks.h %reldir%/tasks.c \
+    %reldir%/together.h %reldir%/together.c %reldir%/task_run.c %reldir%/task_store.c %reldir%/tasks.h %reldir%/tasks.c \
     %reldir%/topology.h %reldir%/topology.c %reldir%/world.h %reldir%/world.c
 libippmpi_la_CPPFLAGS = $(AM_CPPFLAGS) $(PYEMBED_CFLAGS) $(JANSSON_CFLAGS) $(HWLOC_CFLAGS) \
     -DIPP_PYTHON3='"$(PYTHON3)"' -DIPP_PYTHON_DIR='"$(ipppythondir)"' \
     -DIPP_PYTHON_FROM_BIN='"share/ippmpi/python"'
-libippmpi_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -export-symbols-regex '^ipp_(serve|init|is_service|comm|finalize|version|task_[a-z]+)$$'
+libippmpi_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -export-symbols-regex '^ipp_(serve|init|is_service|comm|finalize|version|task_[a-z_]+)$$'
 libippmpi_la_LIBADD = libbridge.la libbalancer.la libsched.la liblink.la libwire.la libstores.la libbase.la \
     libplacement.la $(PYEMBED_LIBS) $(HWLOC_LIBS) $(JANSSON_LIBS) -lpthread
 pkgconfig_DATA += src/mpi_engine/ippmpi.pc

@@ -101,10 +101,12 @@ static void on_shutdown(struct engine *engine, struct request *request)
     run_queue_close(engine->queue);
 }
 
-static void refuse_python(struct engine *engine, struct request *request)
+/* An application's ranks run its tasks and no Python; ipp-engine's the other way round. */
+static void refuse_kind(struct engine *engine, struct request *request)
 {
     request_reply_error(engine, request, "NotImplementedError",
-                        "the ranks of this application run C tasks, and no Python");
+                        engine->tasks ? "the ranks of this application run C tasks, and no Python"
+                                      : "the engines of ipp-engine run Python, and no C tasks");
     request_free(request);
 }
 
@@ -113,7 +115,7 @@ static void on_control(struct engine *engine, struct request *request)
     switch (request->envelope.op) {
     case WIRE_OP_CLEAR:
         if (engine->tasks)
-            refuse_python(engine, request);
+            refuse_kind(engine, request);
         else
             run_queue_push(engine->queue, request, true);
         break;
@@ -132,17 +134,6 @@ static void on_control(struct engine *engine, struct request *request)
                             "the engine does not know this control request");
         request_free(request);
     }
-}
-
-/* A request that comes behind its transfer begins with a frame that says how to cut it. */
-static ipp_frame_t *take_transfer(struct link_message *msg)
-{
-    ipp_frames_t *frames = &msg->frames;
-    if (!(msg->envelope.flags & LINK_TRANSFER) || frames->count == 0)
-        return NULL;
-    ipp_frame_t *first = frames->at[0];
-    memmove(frames->at, frames->at + 1, --frames->count * sizeof *frames->at);
-    return first;
 }
 
 /* 0; or -1 when it has been answered with an error. Takes the reference `frame`; NULL is fine. */
@@ -191,7 +182,7 @@ static void on_partial(struct engine *engine, struct link_message *msg)
 static void on_request(struct engine *engine, struct link_message *msg)
 {
     enum link_lane lane = msg->lane;
-    ipp_frame_t *transfer = take_transfer(msg);
+    ipp_frame_t *transfer = request_frame_before(msg, LINK_TRANSFER); /* how to cut it */
     struct request *request = request_new(engine, msg);
     if (add_transfer(engine, request, transfer) < 0)
         return;
@@ -203,10 +194,13 @@ static void on_request(struct engine *engine, struct link_message *msg)
              atomic_load(&engine->main_done)) {
         request_reply_error(engine, request, "EngineError", "the engine has been shut down");
         request_free(request);
-    } else if (engine->tasks)
-        refuse_python(engine, request);
-    else
+    } else if ((engine->tasks != NULL) != (request->envelope.op == WIRE_OP_TASK))
+        refuse_kind(engine, request);
+    else {
+        if (engine->tasks)
+            tasks_renew(engine->tasks, request->envelope.request);
         run_queue_push(engine->queue, request, false);
+    }
 }
 
 /* The tasks of a batch that cannot be taken would be waited for for ever. */
@@ -217,6 +211,7 @@ static void on_run(struct engine *engine, struct link_message *msg)
         ipp_log(IPP_LOG_ERROR, "a batch of tasks cannot be taken");
         abort();
     }
+    tasks_renew_batch(engine->tasks, batch->frames.at[0]);
     run_queue_push(engine->queue, batch, false);
 }
 

@@ -41,17 +41,23 @@ void engine_set_running(struct engine *engine, uint64_t request)
 {
     pthread_mutex_lock(&engine->running_mutex);
     engine->running = request;
-    if (request != 0 && request == engine->doomed)
+    if (request == 0)
+        run_queue_forget_last(engine->queue);
+    else if (request == engine->doomed)
         strike(engine);
     pthread_mutex_unlock(&engine->running_mutex);
 }
 
 void engine_interrupt(struct engine *engine, uint64_t request)
 {
+    if (engine->tasks) {
+        tasks_abort(engine->tasks, request);
+        return;
+    }
     pthread_mutex_lock(&engine->running_mutex);
     if (engine->running != 0 && (request == 0 || request == engine->running))
         strike(engine);
-    else if (request != 0 && request == run_queue_last(engine->queue))
+    else if (request != 0 && run_queue_knows(engine->queue, request))
         engine->doomed = request;
     pthread_mutex_unlock(&engine->running_mutex);
 }
@@ -95,6 +101,7 @@ static int fill(struct engine *engine, ipp_err_t *err)
     if (!engine->output)
         return -1;
     engine->main_thread = pthread_self();
+    engine->together = MPI_COMM_SELF;
     pthread_mutex_init(&engine->running_mutex, NULL);
     engine->drive = drive_start(engine, err);
     return engine->drive ? 0 : -1;

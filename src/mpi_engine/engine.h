@@ -20,12 +20,17 @@ struct request {
     const struct wire_op_info *op; /* NULL: a batch of C tasks, LINK_RUN's frame */
     size_t id_end;                 /* of a broadcast's copy: see wire_copies_id */
     char started[IPP_DATE_LEN];    /* "" until it runs */
-    struct reduction *reduction;   /* of a reduce_request; else NULL */
+    struct reduction *reduction;   /* of a reduce_request, or where several engines run it
+                                      together; else NULL */
+    ipp_frame_t *gang;             /* ids (int32_t) of the engines that run it together; NULL: this
+                                      one alone */
+    bool answers;                  /* not where another engine does */
 };
 
-/* An engine's part in a reduction. */
+/* An engine's part in what several do and one of them answers: a reduction, or a wide task. */
 struct reduction {
     const struct engine *engine;
+    const char *method; /* in errors */
     struct partials_tree tree;
     uint32_t taken; /* a bit for each child that was heard */
     bool sent;      /* the parent has heard from here */
@@ -45,6 +50,7 @@ struct engine {
     struct run_queue *queue;
     struct output *output;
     struct tasks *tasks; /* of an application; else NULL */
+    MPI_Comm together;   /* of the engines that run this task; main thread only */
     partials_t *partials;
     transfers_t *transfers; /* for who drives */
     pthread_mutex_t running_mutex;
@@ -76,11 +82,12 @@ bool run_queue_awaited(struct run_queue *queue);
 void run_queue_wake(struct run_queue *queue);
 /* Has the main thread look up, wherever it waits. */
 void run_queue_nudge(struct run_queue *queue);
-/* Takes request number `id` off the queue, any when 0; NULL when there is none. Batches of tasks
- * stay. */
+/* Takes request number `id` off the queue, any when 0; NULL when there is none. What other engines
+ * may have begun stays, and so do batches of tasks. */
 struct request *run_queue_take(struct run_queue *queue, uint64_t id);
-/* The number of the request that pop or await gave last; 0: none. */
-uint64_t run_queue_last(struct run_queue *queue);
+/* Whether request number `id` waits there, or was given by pop or await last, and not forgotten. */
+bool run_queue_knows(struct run_queue *queue, uint64_t id);
+void run_queue_forget_last(struct run_queue *queue);
 void run_queue_close(struct run_queue *queue);
 
 /* ---- request.c: messages made of requests ---- */
@@ -89,12 +96,17 @@ struct request *request_new(const struct engine *engine, struct link_message *ms
 /* The same of a LINK_RUN. */
 struct request *request_new_batch(struct link_message *msg);
 void request_free(struct request *request);
+/* Takes frame 0 off the message if it has this flag; else NULL. */
+ipp_frame_t *request_frame_before(struct link_message *msg, uint16_t flag);
 /* The one final answer; takes its references of `content` and `buffers`. Does not free the request.
  */
 void request_reply(struct engine *engine, struct request *request, enum link_status status,
                    ipp_frame_t *content, ipp_frames_t *buffers);
 void request_reply_error(struct engine *engine, struct request *request, const char *ename,
                          const char *text);
+/* The content of such an answer; NULL: no memory. */
+json_t *request_error(const struct engine *engine, const struct request *request, const char *ename,
+                      const char *text);
 /* {engine_uuid, engine_id, method}, as ipyparallel has it in errors. */
 json_t *request_engine_info(const struct engine *engine, const struct request *request);
 /* An iopub message whose parent is `parent`; takes content, metadata (NULL: {}) and buffers (may be
@@ -110,12 +122,20 @@ void metadata_forms_destroy(struct metadata_forms *forms); /* NULL is fine; keep
 ipp_frame_t *metadata_of_reply(const struct engine *engine, const struct request *request,
                                enum link_status status, ipp_frame_t *content);
 
-/* ---- reduction.c: a reduce_request's way to its neighbours in the tree ---- */
-/* NULL: no memory, or metadata that does not list this engine. */
-struct reduction *reduction_new(const struct engine *engine, ipp_frame_t *metadata);
+/* ---- reduction.c: the way to an engine's neighbours in the tree ---- */
+/* `engines` ascend. NULL: no memory, or this engine is none of them. */
+struct reduction *reduction_new(const struct engine *engine, const char *method, const int *engines,
+                                size_t count);
+/* The same, of a reduce_request's metadata. */
+struct reduction *reduction_of_request(const struct engine *engine, ipp_frame_t *metadata);
 /* Tells the parent, once; moves `frames` (content, buffers). -1: it is dead. */
-int reduction_send(struct reduction *reduction, uint64_t number, enum link_status status,
-                   ipp_frames_t *frames);
+int reduction_send(struct reduction *reduction, uint64_t number, int status, ipp_frames_t *frames);
+/* Main thread: drives until the child has spoken or died, *enough is true, or ipp_now_ms gets to
+ * `deadline_ms` (-1: never). */
+void reduction_wait(const struct reduction *reduction, uint64_t number, int child,
+                    const atomic_bool *enough, int64_t deadline_ms);
+/* Nothing will come from this child but what is here. */
+bool reduction_child_lost(const struct reduction *reduction, int child);
 /* Moves out what a child said; false while it has said nothing. */
 bool reduction_take(struct reduction *reduction, uint64_t number, int child, int *status,
                     ipp_frames_t *frames);
@@ -152,6 +172,12 @@ bool engine_was_interrupted(struct engine *engine);
 /* What LINK_RESULTS and LINK_QUIET bring; for who drives. */
 void tasks_results(struct tasks *tasks, ipp_frame_t *frame);
 void tasks_quiet(struct tasks *tasks, int failed);
+/* This task, or those of this batch (LINK_RUN's frame), come to be run: what was said of an earlier
+ * time that they were here is past. */
+void tasks_renew(struct tasks *tasks, uint64_t number);
+void tasks_renew_batch(struct tasks *tasks, ipp_frame_t *batch);
+/* The task is not wanted any more; 0: whichever runs. Any thread. */
+void tasks_abort(struct tasks *tasks, uint64_t number);
 
 /* ---- drive.c: who drives the link. The main thread while it waits for a request, so that a
  * request costs no switch of threads; the comm thread while the main thread runs one for longer

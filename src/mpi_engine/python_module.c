@@ -7,6 +7,7 @@
 
 #include "mpi_engine/engine.h"
 #include "mpi_engine/python_reduction.h"
+#include "mpi_engine/together.h"
 #include "mpi_engine/world.h"
 
 static struct engine *the_engine;
@@ -165,6 +166,35 @@ static void say_hello(void)
     Py_END_ALLOW_THREADS
 }
 
+/* Where several engines run it, all of them get together first; false: MPI has failed, which is its
+ * answer. */
+static bool begin(struct request *request)
+{
+    if (!request->gang)
+        return true;
+    size_t count = ipp_frame_size(request->gang) / sizeof(int32_t);
+    if (together_begin(the_engine, request->envelope.request, ipp_frame_data(request->gang),
+                       count) == 0)
+        return true;
+    json_t *content = request_error(the_engine, request, "EngineError",
+                                    "MPI cannot make a communicator of the task's engines");
+    ipp_frames_t none = { 0 };
+    together_reply(the_engine, request, LINK_ERROR, wire_json_frame_new(content), &none);
+    request_free(request);
+    return false;
+}
+
+static enum run_queue_event await_request(struct request **request)
+{
+    enum run_queue_event event;
+    do {
+        /* The next request may change what the last one's answer shows. */
+        drive_while(the_engine->drive, buffers_lent, NULL, -1);
+        event = drive_to_next_request(the_engine->drive, request);
+    } while (event == QUEUE_REQUEST && !begin(*request));
+    return event;
+}
+
 static PyObject *next_request(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -175,9 +205,7 @@ static PyObject *next_request(PyObject *module, PyObject *unused)
         say_hello();
     do {
         Py_BEGIN_ALLOW_THREADS
-        /* The next request may change what the last one's answer shows. */
-        drive_while(the_engine->drive, buffers_lent, NULL, -1);
-        event = drive_to_next_request(the_engine->drive, &request);
+        event = await_request(&request);
         Py_END_ALLOW_THREADS
         buffers_collect();
     } while (event == QUEUE_NUDGED);
@@ -229,7 +257,10 @@ static PyObject *reply(PyObject *module, PyObject *args)
     Py_BEGIN_ALLOW_THREADS
     engine_set_running(the_engine, 0);
     output_flush(the_engine->output);
-    request_reply(the_engine, request, (enum link_status)status, content_frame, &frames);
+    if (request->gang)
+        together_reply(the_engine, request, (enum link_status)status, content_frame, &frames);
+    else
+        request_reply(the_engine, request, (enum link_status)status, content_frame, &frames);
     request_free(request);
     Py_END_ALLOW_THREADS
     buffers_collect();
@@ -313,6 +344,16 @@ static PyObject *adopt_world(PyObject *module, PyObject *address)
     Py_RETURN_NONE;
 }
 
+static PyObject *store_task_comm(PyObject *module, PyObject *address)
+{
+    (void)module;
+    MPI_Comm *handle = PyLong_AsVoidPtr(address);
+    if (!handle)
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no MPI_Comm at address 0");
+    *handle = the_engine->together;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
     { "was_interrupted", was_interrupted, METH_NOARGS,
       "whether the request that runs has been interrupted" },
@@ -327,6 +368,8 @@ static PyMethodDef functions[] = {
     { "flush", flush, METH_NOARGS, "send what was written" },
     { "adopt_world", adopt_world, METH_O,
       "store the engines' communicator at the MPI_Comm at this address" },
+    { "store_task_comm", store_task_comm, METH_O,
+      "store the communicator of the engines that run this task at the MPI_Comm at this address" },
     { NULL, NULL, 0, NULL }
 };
 

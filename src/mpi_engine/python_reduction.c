@@ -65,25 +65,6 @@ PyObject *python_reduction_send(struct request *request, const char *status, PyO
 
 /* ---- waiting ---- */
 
-struct awaited {
-    struct engine *engine;
-    uint64_t number;
-    int child;
-};
-
-static bool child_lost(const struct awaited *awaited)
-{
-    return link_is_lost(awaited->engine->link, awaited->child + IPP_SERVICE_RANKS);
-}
-
-static bool nothing_yet(void *arg)
-{
-    const struct awaited *awaited = arg;
-    return !atomic_load(&awaited->engine->interrupted) &&
-           !partials_has(awaited->engine->partials, awaited->number, awaited->child) &&
-           !child_lost(awaited);
-}
-
 /* Takes the frames. */
 static PyObject *told(int status, ipp_frames_t *frames)
 {
@@ -109,20 +90,20 @@ PyObject *python_reduction_await(struct engine *engine, struct request *request,
     struct reduction *reduction = part_of(request);
     if (!reduction)
         return NULL;
-    struct awaited awaited = { engine, request->envelope.request, child };
+    uint64_t number = request->envelope.request;
     for (;;) {
         atomic_store(&engine->interrupted, false);
         if (PyErr_CheckSignals() < 0)
             return NULL;
         int status;
         ipp_frames_t frames;
-        bool lost = child_lost(&awaited); /* first: it may have spoken before it died */
-        if (reduction_take(reduction, awaited.number, child, &status, &frames))
+        bool lost = reduction_child_lost(reduction, child); /* first: it may have spoken before */
+        if (reduction_take(reduction, number, child, &status, &frames))
             return told(status, &frames);
         if (lost)
             Py_RETURN_NONE;
         Py_BEGIN_ALLOW_THREADS
-        drive_while(engine->drive, nothing_yet, &awaited, ipp_now_ms() + LOOK_MS);
+        reduction_wait(reduction, number, child, &engine->interrupted, ipp_now_ms() + LOOK_MS);
         Py_END_ALLOW_THREADS
     }
 }

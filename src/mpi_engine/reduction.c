@@ -18,23 +18,29 @@ static int *read_engines(ipp_frame_t *metadata, size_t *count)
     return engines;
 }
 
-struct reduction *reduction_new(const struct engine *engine, ipp_frame_t *metadata)
+struct reduction *reduction_new(const struct engine *engine, const char *method, const int *engines,
+                                size_t count)
 {
     struct reduction *reduction = calloc(1, sizeof *reduction);
+    if (!reduction || partials_tree(&reduction->tree, engines, count, engine->id) < 0) {
+        free(reduction);
+        return NULL;
+    }
+    reduction->engine = engine;
+    reduction->method = method;
+    return reduction;
+}
+
+struct reduction *reduction_of_request(const struct engine *engine, ipp_frame_t *metadata)
+{
     size_t count;
     int *engines = read_engines(metadata, &count);
-    if (!reduction || !engines || partials_tree(&reduction->tree, engines, count, engine->id) < 0) {
-        free(reduction);
-        reduction = NULL;
-    } else {
-        reduction->engine = engine;
-    }
+    struct reduction *reduction = engines ? reduction_new(engine, "reduce", engines, count) : NULL;
     free(engines);
     return reduction;
 }
 
-int reduction_send(struct reduction *reduction, uint64_t number, enum link_status status,
-                   ipp_frames_t *frames)
+int reduction_send(struct reduction *reduction, uint64_t number, int status, ipp_frames_t *frames)
 {
     const struct engine *engine = reduction->engine;
     struct link_envelope envelope = {
@@ -56,14 +62,45 @@ bool reduction_take(struct reduction *reduction, uint64_t number, int child, int
     return true;
 }
 
+/* ---- waiting ---- */
+
+struct awaited {
+    const struct reduction *reduction;
+    uint64_t number;
+    int child;
+    const atomic_bool *enough;
+};
+
+bool reduction_child_lost(const struct reduction *reduction, int child)
+{
+    return link_is_lost(reduction->engine->link, child + IPP_SERVICE_RANKS);
+}
+
+static bool nothing_yet(void *arg)
+{
+    const struct awaited *awaited = arg;
+    return !atomic_load(awaited->enough) &&
+           !partials_has(awaited->reduction->engine->partials, awaited->number, awaited->child) &&
+           !reduction_child_lost(awaited->reduction, awaited->child);
+}
+
+void reduction_wait(const struct reduction *reduction, uint64_t number, int child,
+                    const atomic_bool *enough, int64_t deadline_ms)
+{
+    struct awaited awaited = { reduction, number, child, enough };
+    drive_while(reduction->engine->drive, nothing_yet, &awaited, deadline_ms);
+}
+
+/* ---- ended early ---- */
+
 static void send_nothing(struct reduction *reduction, uint64_t number)
 {
     const struct engine *engine = reduction->engine;
-    const char *text = "its request was aborted, or ended before it had a value";
+    const char *text = "its part was aborted, or ended before it had a value";
     json_t *content =
         json_pack("{s:s, s:s, s:s, s:[s], s:{s:s, s:i, s:s}}", "status", "error", "ename",
                   "EngineError", "evalue", text, "traceback", text, "engine_info", "engine_uuid",
-                  engine->uuid, "engine_id", engine->id, "method", "reduce");
+                  engine->uuid, "engine_id", engine->id, "method", reduction->method);
     ipp_frames_t frames = { 0 };
     ipp_frames_push(&frames, wire_json_frame_new(content));
     reduction_send(reduction, number, LINK_ERROR, &frames);
@@ -77,8 +114,7 @@ void reduction_free(struct reduction *reduction, uint64_t number)
     if (tree->parent >= 0 && !reduction->sent)
         send_nothing(reduction, number);
     for (int i = 0; i < tree->child_count; i++)
-        if (!(reduction->taken & 1U << i) &&
-            !link_is_lost(reduction->engine->link, tree->children[i] + IPP_SERVICE_RANKS))
+        if (!(reduction->taken & 1U << i) && !reduction_child_lost(reduction, tree->children[i]))
             partials_refuse(reduction->engine->partials, number, tree->children[i]);
     free(reduction);
 }

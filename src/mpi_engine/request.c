@@ -21,12 +21,37 @@ static int rename_copy(const struct engine *engine, struct request *request)
     return 0;
 }
 
+ipp_frame_t *request_frame_before(struct link_message *msg, uint16_t flag)
+{
+    ipp_frames_t *frames = &msg->frames;
+    if (!(msg->envelope.flags & flag) || frames->count == 0)
+        return NULL;
+    ipp_frame_t *first = frames->at[0];
+    memmove(frames->at, frames->at + 1, --frames->count * sizeof *frames->at);
+    return first;
+}
+
+/* -1: no memory, or this engine is not among those that run it. */
+static int join_gang(const struct engine *engine, struct request *request)
+{
+    const int32_t *engines = ipp_frame_data(request->gang);
+    size_t count = ipp_frame_size(request->gang) / sizeof *engines;
+    request->reduction = reduction_new(engine, "task", engines, count);
+    if (!request->reduction)
+        return -1;
+    request->answers = request->reduction->tree.parent < 0;
+    return 0;
+}
+
 struct request *request_new(const struct engine *engine, struct link_message *msg)
 {
     struct request *request = calloc(1, sizeof *request);
+    if (request)
+        request->gang = request_frame_before(msg, LINK_WIDE);
     if (!request || msg->frames.count < FRAME_BUFFERS)
         goto error;
     request->envelope = msg->envelope;
+    request->answers = true;
     request->frames = msg->frames;
     msg->frames = (ipp_frames_t){ 0 };
     request->op = wire_op_info((enum wire_op)request->envelope.op);
@@ -34,7 +59,9 @@ struct request *request_new(const struct engine *engine, struct link_message *ms
     if ((flags & LINK_BROADCAST) && !(flags & LINK_COALESCING) && rename_copy(engine, request) < 0)
         goto error;
     if (request->op->op == WIRE_OP_REDUCE)
-        request->reduction = reduction_new(engine, request->frames.at[FRAME_METADATA]);
+        request->reduction = reduction_of_request(engine, request->frames.at[FRAME_METADATA]);
+    if (request->gang && join_gang(engine, request) < 0)
+        goto error;
     return request;
 error:
     request_free(request);
@@ -59,6 +86,7 @@ void request_free(struct request *request)
         return;
     int saved_errno = errno;
     reduction_free(request->reduction, request->envelope.request);
+    ipp_frame_unref(request->gang);
     ipp_frames_clear(&request->frames);
     free(request);
     errno = saved_errno;
@@ -118,8 +146,8 @@ static int send_reply(struct engine *engine, const struct request *request, enum
     return -1;
 }
 
-static json_t *error_content(const struct engine *engine, const struct request *request,
-                             const char *ename, const char *text)
+json_t *request_error(const struct engine *engine, const struct request *request, const char *ename,
+                      const char *text)
 {
     return json_pack("{s:s, s:s, s:s, s:[s], s:o}", "status", "error", "ename", ename, "evalue",
                      text, "traceback", text, "engine_info", request_engine_info(engine, request));
@@ -129,16 +157,16 @@ void request_reply(struct engine *engine, struct request *request, enum link_sta
                    ipp_frame_t *content, ipp_frames_t *buffers)
 {
     bool task = request->envelope.flags & LINK_FROM_BALANCER;
-    if (task && status == LINK_ERROR && is_unmet(content))
+    if (task && !request->gang && status == LINK_ERROR && is_unmet(content))
         status = LINK_UNMET;
     bool again =
         status == LINK_UNMET || (task && status == LINK_ERROR && request->envelope.value > 0);
-    if (again) {
+    if (again || !request->answers) {
         ipp_frame_unref(content);
         ipp_frames_clear(buffers);
     } else if (send_reply(engine, request, status, content, buffers) < 0) {
         json_t *error =
-            error_content(engine, request, "MemoryError",
+            request_error(engine, request, "MemoryError",
                           errno == EMSGSIZE ? "the answer's small buffers are more than 2 GiB"
                                             : "the engine has no memory to send the answer");
         if (send_reply(engine, request, LINK_ERROR, wire_json_frame_new(error), buffers) < 0)
@@ -152,7 +180,7 @@ void request_reply(struct engine *engine, struct request *request, enum link_sta
 void request_reply_error(struct engine *engine, struct request *request, const char *ename,
                          const char *text)
 {
-    json_t *content = error_content(engine, request, ename, text);
+    json_t *content = request_error(engine, request, ename, text);
     ipp_frames_t none = { 0 };
     request_reply(engine, request, LINK_ERROR, wire_json_frame_new(content), &none);
 }

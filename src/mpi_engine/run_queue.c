@@ -130,7 +130,7 @@ struct request *run_queue_take(struct run_queue *queue, uint64_t id)
     struct request *previous = NULL, *request;
     pthread_mutex_lock(&queue->mutex);
     for (request = queue->head; request; previous = request, request = request->next)
-        if (request->op && (id == 0 || request->envelope.request == id))
+        if (request->op && !request->gang && (id == 0 || request->envelope.request == id))
             break;
     if (request)
         unlink_from(queue, previous, request);
@@ -138,12 +138,22 @@ struct request *run_queue_take(struct run_queue *queue, uint64_t id)
     return request;
 }
 
-uint64_t run_queue_last(struct run_queue *queue)
+bool run_queue_knows(struct run_queue *queue, uint64_t id)
 {
     pthread_mutex_lock(&queue->mutex);
-    uint64_t last = queue->last;
+    const struct request *request = queue->head;
+    while (request && request->envelope.request != id)
+        request = request->next;
+    bool known = request || queue->last == id;
     pthread_mutex_unlock(&queue->mutex);
-    return last;
+    return known;
+}
+
+void run_queue_forget_last(struct run_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    queue->last = 0;
+    pthread_mutex_unlock(&queue->mutex);
 }
 
 void run_queue_close(struct run_queue *queue)

@@ -6,11 +6,10 @@
 #include <string.h>
 
 #include "mpi_engine/tasks.h"
+#include "mpi_engine/together.h"
 
 /* Results wait so long for others that go the same way. */
 #define RESULTS_WAIT_NS 1000000
-/* MPI promises so many tags; two wide tasks that have the same can not have engines in common. */
-#define COMM_TAGS 32768
 
 struct ipp_task_output {
     void *data;
@@ -49,7 +48,71 @@ int ipp_task_put(ipp_task_output_t *output, const void *data, size_t size)
     return 0;
 }
 
-/* ---- one task ---- */
+/* ---- calling a task's function ---- */
+
+/* One task, as its function is called. */
+struct job_of_task {
+    uint64_t number;
+    const struct ipp_task_type *type;
+    const void *payload;
+    size_t size;
+    const int32_t *engines; /* that run it together */
+    size_t width;           /* how many; 1: this one alone */
+};
+
+MPI_Comm ipp_task_comm(const ipp_t *ipp)
+{
+    return ipp->tasks->depth > 0 ? ipp->engine->together : MPI_COMM_NULL;
+}
+
+bool ipp_task_cancelled(const ipp_t *ipp)
+{
+    struct tasks *tasks = ipp->tasks;
+    return tasks->depth > 0 &&
+           (atomic_load(&ipp->engine->stopping) || cancels_has(tasks->cancels, tasks->running));
+}
+
+/* What its function returns, in *value; one that is wide ends with the others. */
+static enum together_end call_together(struct tasks *tasks, const struct job_of_task *job,
+                                       ipp_task_output_t *output, int *value)
+{
+    struct engine *engine = tasks->ipp->engine;
+    ipp_frames_t none = { 0 };
+    struct reduction *part = reduction_new(engine, "task", job->engines, job->width);
+    if (!part)
+        abort(); /* the others would wait for ever */
+    *value = EIO;
+    if (together_begin(engine, job->number, job->engines, job->width) == 0)
+        *value = job->type->fn(tasks->ipp, job->payload, job->size, output, job->type->arg);
+    if (*value == LINK_PART_LOST)
+        *value = INT32_MAX;
+    enum together_end end = together_end(engine, part, job->number, value, &none);
+    reduction_free(part, job->number);
+    ipp_frames_clear(&none);
+    return end;
+}
+
+static enum together_end call(struct tasks *tasks, const struct job_of_task *job,
+                              ipp_task_output_t *output, int *value)
+{
+    struct engine *engine = tasks->ipp->engine;
+    uint64_t outer_task = tasks->running;
+    MPI_Comm outer_comm = engine->together;
+    enum together_end end = TOGETHER_FIRST;
+    atomic_store(&tasks->running, job->number);
+    engine->together = MPI_COMM_SELF;
+    tasks->depth++;
+    if (job->width > 1)
+        end = call_together(tasks, job, output, value);
+    else
+        *value = job->type->fn(tasks->ipp, job->payload, job->size, output, job->type->arg);
+    tasks->depth--;
+    engine->together = outer_comm;
+    atomic_store(&tasks->running, outer_task);
+    return end;
+}
+
+/* ---- tasks of ranks ---- */
 
 static const struct ipp_task_type *type_of(const struct tasks *tasks, uint16_t number)
 {
@@ -83,80 +146,40 @@ static void tell_balancer(struct tasks *tasks, const struct link_record *record)
         abort();
 }
 
-/* ---- several ranks at once ---- */
-
-MPI_Comm ipp_task_comm(const ipp_t *ipp)
+/* Sets what the record says of the end. A wide task that others have begun is not left out. */
+static enum together_end run_record(struct tasks *tasks, struct link_record *record,
+                                    ipp_task_output_t *output)
 {
-    return ipp->tasks->together;
-}
-
-/* -1: MPI has failed. */
-static int come_together(struct tasks *tasks, const struct link_record *record,
-                         const int32_t *engines)
-{
-    MPI_Group all, some;
-    MPI_Comm_group(tasks->comm, &all);
-    int bad = MPI_Group_incl(all, record->status, engines, &some);
-    if (!bad) {
-        int tag = (int)(record->task % COMM_TAGS);
-        bad = MPI_Comm_create_group(tasks->comm, some, tag, &tasks->together);
-        MPI_Group_free(&some);
-    }
-    MPI_Group_free(&all);
-    if (bad)
-        tasks->together = MPI_COMM_SELF;
-    else
-        MPI_Comm_set_errhandler(tasks->together, MPI_ERRORS_RETURN);
-    return bad ? -1 : 0;
-}
-
-/* They all know of a failure on one of them. */
-static int part(struct tasks *tasks, int value)
-{
-    int mine = value < 0 ? INT_MAX : value, worst = mine;
-    if (tasks->together == MPI_COMM_SELF)
-        return value;
-    MPI_Allreduce(&mine, &worst, 1, MPI_INT, MPI_MAX, tasks->together);
-    MPI_Comm_free(&tasks->together);
-    return worst == 0 ? 0 : value != 0 ? value : worst;
-}
-
-/* Calls the task's function; *first: its output counts. */
-static int call(struct tasks *tasks, struct link_record *record, ipp_task_output_t *output,
-                bool *first)
-{
-    const struct ipp_task_type *type = type_of(tasks, record->type);
     const char *payload = link_record_bytes(record);
     size_t width = record->status, head = width > 1 ? link_engines_size(width) : 0;
-    uint64_t outer_task = tasks->running;
-    MPI_Comm outer_comm = tasks->together;
-    int value = 0;
-    tasks->running = record->task;
-    tasks->together = MPI_COMM_SELF;
-    tasks->depth++;
-    *first = width < 2 || *(const int32_t *)(const void *)payload == tasks->ipp->engine->id;
-    if (width > 1)
-        value = come_together(tasks, record, (const void *)payload) < 0 ? EIO : 0;
-    if (value == 0)
-        value = type->fn(tasks->ipp, payload + head, record->size - head, output, type->arg);
-    value = part(tasks, value);
-    tasks->depth--;
-    tasks->running = outer_task;
-    tasks->together = outer_comm;
-    return value;
+    struct job_of_task job = { .number = record->task,
+                               .type = type_of(tasks, record->type),
+                               .payload = payload + head,
+                               .size = record->size - head,
+                               .engines = (const void *)payload,
+                               .width = width };
+    enum together_end end = TOGETHER_FIRST;
+    bool skip = width < 2 && cancels_take(tasks->cancels, record->task);
+    record->value = 0;
+    if (!skip)
+        end = call(tasks, &job, output, &record->value);
+    bool cancelled = skip || cancels_take(tasks->cancels, record->task);
+    record->status = skip                 ? IPP_TASK_ABORTED
+                     : record->value == 0 ? IPP_TASK_OK
+                     : cancelled          ? IPP_TASK_ABORTED
+                                          : IPP_TASK_FAILED;
+    return end;
 }
 
 static void run(struct tasks *tasks, struct link_record *record)
 {
     ipp_task_output_t output = { 0 };
-    bool first;
     int64_t begin = ipp_now_ns();
-    record->value = call(tasks, record, &output, &first);
+    enum together_end together = run_record(tasks, record, &output);
     int64_t end = ipp_now_ns(), time = end - begin;
     record->time_ns = time > UINT32_MAX ? UINT32_MAX : (uint32_t)time;
-    record->status = record->value == 0 ? IPP_TASK_OK : IPP_TASK_FAILED;
     bool again = record->status == IPP_TASK_FAILED && record->retries > 0;
-    if (!again && first && !task_number_is_detached(record->task))
+    if (!again && together == TOGETHER_FIRST && !task_number_is_detached(record->task))
         tell_submitter(tasks, record, &output);
     tell_balancer(tasks, record);
     free(output.data);
@@ -166,49 +189,148 @@ static void run(struct tasks *tasks, struct link_record *record)
     }
 }
 
+/* ---- tasks of clients ---- */
+
+static const struct ipp_task_type *type_named(const struct tasks *tasks, const char *name)
+{
+    const struct ipp_task_type *type = tasks->types;
+    while (type && strcmp(type->name, name) != 0)
+        type = type->next;
+    return type;
+}
+
+static void refuse_name(struct tasks *tasks, struct request *asked, const char *name)
+{
+    char text[1024];
+    int length = snprintf(text, sizeof text, "no task is called '%.64s'; there %s", name,
+                          tasks->types ? "are:" : "are none");
+    for (const struct ipp_task_type *type = tasks->types; type; type = type->next)
+        if (length < (int)sizeof text)
+            length += snprintf(text + length, sizeof text - (size_t)length, " %s", type->name);
+    request_reply_error(tasks->ipp->engine, asked, "KeyError", text);
+}
+
+/* Takes what the task has put. */
+static void answer(struct tasks *tasks, struct request *asked, const struct ipp_task_type *type,
+                   int value, ipp_task_output_t *output)
+{
+    struct engine *engine = tasks->ipp->engine;
+    bool cancelled = cancels_take(tasks->cancels, asked->envelope.request);
+    ipp_frames_t buffers = { 0 };
+    enum link_status status = value == 0 ? LINK_OK : cancelled ? LINK_ABORTED : LINK_ERROR;
+    json_t *content = json_pack("{s:s}", "status", value == 0 ? "ok" : "aborted");
+    if (status == LINK_OK)
+        ipp_frames_push_copy(&buffers, output->data, output->size);
+    if (status == LINK_ERROR) {
+        char text[128];
+        snprintf(text, sizeof text, "%s returned %d", type->name, value);
+        json_decref(content);
+        content = request_error(engine, asked, "TaskFailed", text);
+        json_object_set_new(content, "code", json_integer(value));
+    }
+    free(output->data);
+    request_reply(engine, asked, status, wire_json_frame_new(content), &buffers);
+}
+
+static void run_named(struct tasks *tasks, struct request *asked, const struct ipp_task_type *type)
+{
+    ipp_frame_t *payload =
+        asked->frames.count > FRAME_BUFFERS ? asked->frames.at[FRAME_BUFFERS] : NULL;
+    struct job_of_task job = { .number = asked->envelope.request,
+                               .type = type,
+                               .size = payload ? ipp_frame_size(payload) : 0,
+                               .engines = asked->gang ? ipp_frame_data(asked->gang) : NULL,
+                               .width = asked->gang ? ipp_frame_size(asked->gang) / sizeof(int32_t)
+                                                    : 1 };
+    /* Small frames lie in their message as they come. */
+    void *aligned = malloc(job.size > 0 ? job.size : 1);
+    ipp_task_output_t output = { 0 };
+    int value = ENOMEM;
+    if (!aligned)
+        abort();
+    if (job.size > 0)
+        memcpy(aligned, ipp_frame_data(payload), job.size);
+    job.payload = aligned;
+    if (call(tasks, &job, &output, &value) != TOGETHER_FIRST)
+        asked->answers = false;
+    answer(tasks, asked, type, value, &output);
+    free(aligned);
+}
+
+static void run_asked(struct tasks *tasks, struct request *asked)
+{
+    json_t *content = wire_json_read(asked->frames.at[FRAME_CONTENT], NULL);
+    const char *name = wire_json_string(content, "name", "");
+    const struct ipp_task_type *type = type_named(tasks, name);
+    ipp_date(asked->started);
+    if (!type)
+        refuse_name(tasks, asked, name);
+    else if (asked->frames.count > FRAME_BUFFERS + 1)
+        request_reply_error(tasks->ipp->engine, asked, "ValueError",
+                            "a task has one buffer, its payload, or none");
+    else
+        run_named(tasks, asked, type);
+    json_decref(content);
+    request_free(asked);
+}
+
 /* ---- the next one ---- */
 
-/* The next record of the batch at hand, or of the next one in the queue; it keeps *frame alive. */
-static struct link_record *next_record(struct tasks *tasks, ipp_frame_t **frame)
+/* Has a batch at hand, or a client's task in *asked; false: there is nothing. */
+static bool next_of_queue(struct tasks *tasks, struct request **asked)
 {
-    struct run_queue *queue = tasks->ipp->engine->queue;
     struct request *request;
+    uint64_t mark = cancels_mark(tasks->cancels);
+    ipp_frame_unref(tasks->batch);
+    tasks->batch = NULL;
     for (;;) {
-        struct link_record *record =
-            tasks->batch ? link_batch_next(tasks->batch, &tasks->batch_at) : NULL;
-        if (record) {
-            *frame = ipp_frame_ref(tasks->batch);
-            return record;
+        enum run_queue_event event = run_queue_pop(tasks->ipp->engine->queue, &request);
+        if (event == QUEUE_NUDGED)
+            continue;
+        if (event != QUEUE_REQUEST) {
+            if (mark > 0 && tasks->depth == 0)
+                cancels_forget(tasks->cancels, mark);
+            return false;
         }
-        ipp_frame_unref(tasks->batch);
-        tasks->batch = NULL;
-        enum run_queue_event event = run_queue_pop(queue, &request);
-        if (event == QUEUE_REQUEST) {
-            tasks->batch = ipp_frame_ref(request->frames.at[0]);
-            tasks->batch_at = 0;
-            request_free(request);
-        } else if (event != QUEUE_NUDGED) {
-            return NULL;
+        if (request->op) {
+            *asked = request;
+            return true;
         }
+        tasks->batch = ipp_frame_ref(request->frames.at[0]);
+        tasks->batch_at = 0;
+        request_free(request);
+        return true;
     }
 }
 
 bool tasks_run_one(struct tasks *tasks)
 {
-    ipp_frame_t *frame;
-    struct link_record *record = next_record(tasks, &frame);
-    if (!record)
-        return false;
-    run(tasks, record);
-    ipp_frame_unref(frame);
-    return true;
+    for (;;) {
+        struct request *asked = NULL;
+        struct link_record *record =
+            tasks->batch ? link_batch_next(tasks->batch, &tasks->batch_at) : NULL;
+        if (record) {
+            ipp_frame_t *frame = ipp_frame_ref(tasks->batch); /* a task inside may take the next */
+            run(tasks, record);
+            ipp_frame_unref(frame);
+            return true;
+        }
+        if (!next_of_queue(tasks, &asked))
+            return false;
+        if (asked) {
+            run_asked(tasks, asked);
+            return true;
+        }
+    }
 }
 
 /* ---- serving ---- */
 
-static void say_serving(struct tasks *tasks)
+static void say_serving(struct tasks *tasks, bool for_ever)
 {
-    struct link_envelope serving = { .kind = LINK_SERVING, .engine = tasks->ipp->engine->id };
+    struct link_envelope serving = { .kind = LINK_SERVING,
+                                     .engine = tasks->ipp->engine->id,
+                                     .value = for_ever };
     link_send(tasks->ipp->job.link, 1, LINK_DATA, &serving, NULL);
 }
 
@@ -218,16 +340,16 @@ static bool nothing_to_do(void *arg)
     return atomic_load(&tasks->quiet) == NOT_QUIET && !run_queue_pending(tasks->ipp->engine->queue);
 }
 
-long ipp_task_serve(ipp_t *ipp)
+/* -1 with errno, or how many have failed until LINK_QUIET came. */
+static long serve(struct tasks *tasks, bool for_ever)
 {
-    struct tasks *tasks = ipp->tasks;
     if (tasks->depth > 0) {
         errno = EDEADLK;
         return -1;
     }
     if (tasks_flush(tasks) < 0)
         return -1;
-    say_serving(tasks);
+    say_serving(tasks, for_ever);
     for (;;) {
         while (tasks_run_one(tasks))
             ;
@@ -236,6 +358,16 @@ long ipp_task_serve(ipp_t *ipp)
         long failed = atomic_exchange(&tasks->quiet, NOT_QUIET);
         if (failed != NOT_QUIET)
             return failed;
-        drive_while(ipp->engine->drive, nothing_to_do, tasks, -1);
+        drive_while(tasks->ipp->engine->drive, nothing_to_do, tasks, -1);
     }
+}
+
+long ipp_task_serve(ipp_t *ipp)
+{
+    return serve(ipp->tasks, false);
+}
+
+int ipp_task_serve_clients(ipp_t *ipp)
+{
+    return serve(ipp->tasks, true) < 0 && errno == ECANCELED ? 0 : -1;
 }

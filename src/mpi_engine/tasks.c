@@ -24,16 +24,17 @@ struct tasks *tasks_create(ipp_t *ipp)
     tasks->ipp = ipp;
     tasks->quiet = NOT_QUIET;
     tasks->store = task_store_create(ipp->job.rank);
+    tasks->cancels = cancels_create();
     tasks->results = calloc((size_t)ipp->engine->engines, sizeof *tasks->results);
-    if (!tasks->store || !tasks->results) {
+    if (!tasks->store || !tasks->cancels || !tasks->results) {
         task_store_destroy(tasks->store);
+        cancels_destroy(tasks->cancels);
         free(tasks->results);
         free(tasks);
         return NULL;
     }
     MPI_Comm_dup(ipp_comm(ipp), &tasks->comm);
     MPI_Comm_set_errhandler(tasks->comm, MPI_ERRORS_RETURN);
-    tasks->together = MPI_COMM_NULL;
     ipp->engine->tasks = tasks;
     return tasks;
 }
@@ -57,6 +58,7 @@ void tasks_destroy(struct tasks *tasks, bool finalize)
     link_batch_clear(&tasks->ended);
     ipp_frame_unref(tasks->batch);
     task_store_destroy(tasks->store);
+    cancels_destroy(tasks->cancels);
     free(tasks->results);
     free(tasks);
 }
@@ -275,6 +277,27 @@ void tasks_results(struct tasks *tasks, ipp_frame_t *frame)
 void tasks_quiet(struct tasks *tasks, int failed)
 {
     atomic_store(&tasks->quiet, failed);
+}
+
+void tasks_renew(struct tasks *tasks, uint64_t number)
+{
+    cancels_take(tasks->cancels, number);
+}
+
+void tasks_renew_batch(struct tasks *tasks, ipp_frame_t *batch)
+{
+    size_t at = 0;
+    if (cancels_mark(tasks->cancels) == 0)
+        return;
+    for (struct link_record *record; (record = link_batch_next(batch, &at)) != NULL;)
+        cancels_take(tasks->cancels, record->task);
+}
+
+void tasks_abort(struct tasks *tasks, uint64_t number)
+{
+    uint64_t task = number ? number : atomic_load(&tasks->running);
+    if (task != 0)
+        cancels_add(tasks->cancels, task);
 }
 
 /* ---- waiting ---- */

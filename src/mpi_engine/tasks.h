@@ -5,6 +5,7 @@
 #define IPP_TASKS_H
 
 #include "mpi_engine/app.h"
+#include "mpi_engine/cancels.h"
 
 struct ipp_task_type {
     struct ipp_task_type *next;
@@ -18,9 +19,9 @@ struct wait;
 
 struct tasks {
     ipp_t *ipp;
-    MPI_Comm comm; /* for ipp_task_register, and to make those of wide tasks; ranks are engines */
-    MPI_Comm together; /* of the task that runs */
+    MPI_Comm comm; /* for ipp_task_register */
     struct task_store *store;
+    cancels_t *cancels;
     struct ipp_task_type *types;
     int type_count;
     link_batch_t submitted, ended;
@@ -28,9 +29,9 @@ struct tasks {
     int64_t flushed_ns;    /* when results were last sent while tasks run */
     ipp_frame_t *batch;    /* of which some are left to run; NULL: none */
     size_t batch_at;
-    int depth;          /* of tasks that run: one may wait for another */
-    uint64_t running;   /* the innermost */
-    struct wait *waits; /* of tasks that wait, the innermost first */
+    int depth;                /* of tasks that run: one may wait for another */
+    _Atomic uint64_t running; /* the innermost; 0: none */
+    struct wait *waits;       /* of tasks that wait, the innermost first */
     bool serving;
     _Atomic long quiet; /* LINK_QUIET came: how many have failed; NOT_QUIET */
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * C tasks from end to end: an application of which each rank checks what it gets. Run under mpirun
- * with 3 ranks or more; as `test_tasks die` with 5 or more and an mpirun that outlives a rank, one
- * of which dies. Rank 0 of the application prints "tasks: all is well" at the end. */
+ * with 3 ranks or more; as `test_tasks die` or `die-wide` with 5 or more and an mpirun that
+ * outlives a rank, one of which dies, in a task of its own or in one of several ranks. Rank 0 of
+ * the application prints "tasks: all is well" at the end. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@ static long runs; /* of count(), here */
 /* ---- what tasks do ---- */
 
 static ipp_task_type_t *echo_type, *count_type, *fib_type, *fail_type, *where_type, *die_type;
-static ipp_task_type_t *append_type, *together_type;
+static ipp_task_type_t *append_type, *together_type, *patient_type;
 
 static int echo(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output,
                 void *arg)
@@ -92,6 +93,7 @@ static int fail(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_
     (void)arg;
     runs++;
     CHECK(ipp_task_room(output, 8) != NULL);
+    CHECK(!ipp_task_room(output, (size_t)1 << 31) && errno == EMSGSIZE);
     return 7;
 }
 
@@ -147,6 +149,18 @@ static int together(ipp_t *self, const void *payload, size_t bytes, ipp_task_out
     return ipp_task_put(output, sums, sizeof *sums);
 }
 
+/* Tells rank 0 that it runs, and then does so until it is not wanted any more. */
+static int patient(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output,
+                   void *arg)
+{
+    (void)payload, (void)bytes, (void)output, (void)arg;
+    CHECK(!ipp_task_cancelled(self));
+    MPI_Send(&rank, 1, MPI_INT, 0, 0, ipp_comm(self));
+    while (!ipp_task_cancelled(self))
+        usleep(1000);
+    return 3;
+}
+
 static long over_all(long mine)
 {
     long sum;
@@ -187,6 +201,7 @@ static void check_registering(void)
     CHECK((die_type = ipp_task_register(ipp, "die", die, NULL)) != NULL);
     CHECK((append_type = ipp_task_register(ipp, "append", append, NULL)) != NULL);
     CHECK((together_type = ipp_task_register(ipp, "together", together, NULL)) != NULL);
+    CHECK((patient_type = ipp_task_register(ipp, "patient", patient, NULL)) != NULL);
 }
 
 static void check_bad_arguments(void)
@@ -399,6 +414,44 @@ static void check_cancelling(void)
     CHECK(ipp_task_serve(ipp) == 0);
 }
 
+/* A task that runs, on `width` ranks, and ones that their engine has and has not begun. */
+static void cancel_running(int width)
+{
+    ipp_task_options_t options = IPP_TASK_OPTIONS;
+    int there;
+    options.retries = 5;
+    options.width = width;
+    options.engine = width == 1 ? size - 1 : -1;
+    ipp_task_t *runs_now = submit(patient_type, NULL, 0, &options), *behind[3];
+    CHECK(ipp_task_flush(ipp) == 0);
+    for (int i = 0; i < width; i++)
+        MPI_Recv(&there, 1, MPI_INT, MPI_ANY_SOURCE, 0, ipp_comm(ipp), MPI_STATUS_IGNORE);
+    options.width = 1;
+    options.engine = there;
+    for (int i = 0; i < 3; i++)
+        behind[i] = submit(where_type, NULL, 0, &options);
+    CHECK(ipp_task_cancel(ipp, behind[0]) == 0);
+    CHECK(ipp_task_cancel(ipp, behind[2]) == 0);
+    CHECK(ipp_task_wait(ipp, runs_now, 30, NULL) < 0 && errno == ETIMEDOUT);
+    CHECK(ipp_task_cancel(ipp, runs_now) == 0);
+    ipp_task_result_t result = result_of(runs_now);
+    CHECK(result.status == IPP_TASK_ABORTED && result.code == 3);
+    for (int i = 0; i < 3; i++) {
+        result = result_of(behind[i]);
+        CHECK(result.status == (i == 1 ? IPP_TASK_OK : IPP_TASK_ABORTED) && result.code == 0);
+        ipp_task_free(ipp, behind[i]);
+    }
+    CHECK(ipp_task_cancel(ipp, runs_now) == 0); /* too late, and no matter */
+    ipp_task_free(ipp, runs_now);
+}
+
+static void check_cancelling_what_runs(void)
+{
+    for (int width = 1; rank == 0 && width < size; width++)
+        cancel_running(width);
+    CHECK(ipp_task_serve(ipp) == 0);
+}
+
 static void check_next(void)
 {
     ipp_task_t *task;
@@ -429,14 +482,31 @@ static void check_master(void)
     CHECK(ipp_task_serve(ipp) == 0);
 }
 
+/* One of those that run it together: the others come to its end, and to another one without it. */
+static void check_wide_death(void)
+{
+    int many = size - 2;
+    ipp_task_options_t options = IPP_TASK_OPTIONS;
+    options.width = size - 1;
+    ipp_task_t *lost = submit(die_type, NULL, 0, &options);
+    CHECK(result_of(lost).status == IPP_TASK_LOST);
+    ipp_task_free(ipp, lost);
+    options.width = many;
+    ipp_task_t *left = submit(together_type, &many, sizeof many, &options);
+    CHECK(result_of(left).status == IPP_TASK_OK);
+    ipp_task_free(ipp, left);
+}
+
 /* Two tasks for the rank that will die: one may be run again, by whoever is left. */
-static void check_death(void)
+static void check_death(bool wide)
 {
     int there;
     ipp_task_options_t once = { .retries = 1, .engine = -1 }, never = IPP_TASK_OPTIONS;
     ipp_task_t *tasks[8];
     never.engine = 1;
-    if (rank != 0) {
+    if (rank == 0 && wide)
+        check_wide_death();
+    if (rank != 0 || wide) {
         CHECK(ipp_task_serve(ipp) >= 0);
         return;
     }
@@ -464,7 +534,7 @@ int main(int argc, char **argv)
         MPI_Comm_size(ipp_comm(ipp), &size);
         check_registering();
         if (argc > 1) {
-            check_death();
+            check_death(strcmp(argv[1], "die-wide") == 0);
         } else {
             check_bad_arguments();
             check_many();
@@ -477,6 +547,7 @@ int main(int argc, char **argv)
             check_needs();
             check_wide();
             check_cancelling();
+            check_cancelling_what_runs();
             check_next();
             check_master();
         }

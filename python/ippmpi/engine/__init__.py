@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .reporting import progress
+    from .world import task_comm
 
-__all__ = ["main", "progress"]
+__all__ = ["main", "progress", "task_comm"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,6 +23,10 @@ def __getattr__(name: str) -> Any:
         from .reporting import progress
 
         return progress
+    if name == "task_comm":
+        from .world import task_comm
+
+        return task_comm
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 import _ippmpi_engine as engine
 
@@ -23,6 +24,19 @@ def install() -> None:
     """Watch for mpi4py."""
     imports.before("mpi4py.MPI", _refuse_foreign)
     imports.after("mpi4py.MPI", _adopt)
+
+
+def task_comm() -> Any:
+    """The mpi4py communicator of the engines that run this task together (`executor(width=n)`).
+
+    Its ranks are in the order of the engines' ids. It ends with the task. Of a task that one engine
+    runs it has that one alone. ImportError where there is no mpi4py for the engines' MPI.
+    """
+    from mpi4py import MPI
+
+    comm = MPI.Intracomm()
+    engine.store_task_comm(MPI._addressof(comm))
+    return comm
 
 
 def flavour(path: str) -> str | None:
