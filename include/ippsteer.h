@@ -196,6 +196,14 @@ IPP_API ipp_future_t *ipp_steer_reduce(ipp_steer_t *steer, const char *targets, 
 /* The array in the answer to a pull or reduce. *array is lent until the future is destroyed. errno
  * ENODATA: the answer is an error, or the value no array. */
 IPP_API int ipp_answer_array(const ipp_answer_t *answer, ipp_array_t *array, ipp_error_t *err);
+/* Has a rank of an application run its C task `name` (ippmpi(3)) with `payload` (NULL: no bytes).
+ * `wants`: a JSON object of what it asks of the balancer, as retries, priority, timeout, width
+ * (docs/protocol.md); NULL: {}. One answer, whose one buffer is the result; the content of its
+ * error has `code`, what the task's function returned. ipp_future_cancel takes it off the queue,
+ * and with ipp_future_interrupt ipp_task_cancelled tells it where it runs. */
+IPP_API ipp_future_t *ipp_steer_task(ipp_steer_t *steer, const char *name,
+                                     const ipp_buffer_t *payload, const char *wants,
+                                     ipp_error_t *err);
 /* Raises KeyboardInterrupt in what `targets` run now. */
 IPP_API ipp_future_t *ipp_steer_interrupt(ipp_steer_t *steer, const char *targets,
                                           ipp_error_t *err);

@@ -34,6 +34,17 @@ ipp_future_t *ipp_steer_execute(ipp_steer_t *steer, const char *targets, const c
                      err);
 }
 
+ipp_future_t *ipp_steer_task(ipp_steer_t *steer, const char *name, const ipp_buffer_t *payload,
+                             const char *wants, ipp_error_t *err)
+{
+    ipp_request_t request = { .type = "task_request",
+                              .channel = "task",
+                              .metadata = wants,
+                              .buffers = payload,
+                              .buffer_count = payload ? 1 : 0 };
+    return send_json(steer, &request, json_pack("{s:s}", "name", name), err);
+}
+
 ipp_future_t *ipp_steer_interrupt(ipp_steer_t *steer, const char *targets, ipp_error_t *err)
 {
     ipp_request_t request = { .type = "signal_request", .channel = "control", .targets = targets };
