@@ -14,7 +14,7 @@ ipp_steer_SOURCES = \
     %reldir%/complete.c %reldir%/connect.h %reldir%/connect.c %reldir%/lasting.h %reldir%/lasting.c %reldir%/log_tail.h %reldir%/log_tail.c %reldir%/main.c %reldir%/map.h %reldir%/map_show.c \
     %reldir%/mapped.h %reldir%/mapped.c %reldir%/prompt.h %reldir%/prompt.c %reldir%/pulled.h %reldir%/pulled.c %reldir%/script.c %reldir%/show.h \
     %reldir%/verb_code.c %reldir%/verb_control.c %reldir%/verb_data.c %reldir%/verb_events.c %reldir%/verb_invite.c \
-    %reldir%/verb_map.c %reldir%/verb_show.c %reldir%/verb_spread.c %reldir%/verb_tasks.c \
+    %reldir%/verb_map.c %reldir%/verb_show.c %reldir%/verb_spread.c %reldir%/verb_task.c %reldir%/verb_tasks.c \
     %reldir%/verb_top.c
 ipp_steer_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(EDIT_CFLAGS)
 ipp_steer_LDFLAGS = $(AM_LDFLAGS) -Wl,--as-needed

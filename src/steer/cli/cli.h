@@ -181,6 +181,7 @@ void code_value_json(json_t *object, const json_t *bundle);
 int verb_connect(struct cli *cli);
 int verb_status(struct cli *cli);
 int verb_engines(struct cli *cli);
+int verb_task(struct cli *cli);
 int verb_tasks(struct cli *cli);
 int verb_top(struct cli *cli);
 int verb_exec(struct cli *cli);
@@ -199,7 +200,11 @@ int verb_events(struct cli *cli);
 int verb_logs(struct cli *cli);
 int verb_invite(struct cli *cli);
 
-/* Reads all of a file ("-": standard input); text of any size, the caller frees it. NULL with a
+/* Reads all of a file ("-": standard input) into an empty *bytes, the caller's. -1 with a text and
+ * errno. */
+struct text;
+int cli_read_bytes(const char *path, struct text *bytes, ipp_err_t *err);
+/* The same of text, of any size; the caller frees it. NULL with a
  * text and errno. */
 char *cli_read_file(const char *path, ipp_err_t *err);
 

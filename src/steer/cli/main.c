@@ -47,6 +47,8 @@ static const struct cli_verb verbs[] = {
     { "reduce", verb_reduce, CLI_JSON | CLI_ON | CLI_OUTPUT, 2, 2,
       "[--on ENGINES] NAME sum|prod|min|max|and|or|FUNCTION [-o FILE.npy]",
       "combine the engines' values" },
+    { "task", verb_task, CLI_JSON | CLI_OUTPUT, 1, 2, "NAME [FILE] [-o FILE]",
+      "run a C task of an application; payload (-: standard input) and result are bytes" },
     { "interrupt", verb_interrupt, CLI_JSON | CLI_ON, 0, 0, "[--on ENGINES]",
       "KeyboardInterrupt in what runs" },
     { "kill", verb_kill, CLI_JSON | CLI_ON | CLI_SIGNAL, 0, 0, "--on ENGINES [--signal NAME]",

@@ -100,7 +100,7 @@ bool cli_is_observer(struct cli *cli)
     return observer;
 }
 
-static int read_all(FILE *file, struct text *text)
+static int read_stream(FILE *file, struct text *text)
 {
     char part[65536];
     size_t size;
@@ -109,19 +109,24 @@ static int read_all(FILE *file, struct text *text)
     return ferror(file) ? -1 : 0;
 }
 
+int cli_read_bytes(const char *path, struct text *bytes, ipp_err_t *err)
+{
+    bool standard = strcmp(path, "-") == 0;
+    FILE *file = standard ? stdin : fopen(path, "re");
+    int result = file ? read_stream(file, bytes) : -1, saved_errno = errno;
+    if (file && !standard)
+        fclose(file);
+    if (result == 0)
+        return 0;
+    text_clear(bytes);
+    return ipp_err(err, saved_errno, "cannot read %s: %s", path, strerror(saved_errno));
+}
+
 char *cli_read_file(const char *path, ipp_err_t *err)
 {
     struct text text = { 0 };
-    bool standard = strcmp(path, "-") == 0;
-    FILE *file = standard ? stdin : fopen(path, "re");
-    int result = file ? read_all(file, &text) : -1, saved_errno = errno;
-    if (file && !standard)
-        fclose(file);
-    if (result < 0) {
-        text_clear(&text);
-        ipp_err(err, saved_errno, "cannot read %s: %s", path, strerror(saved_errno));
+    if (cli_read_bytes(path, &text, err) < 0)
         return NULL;
-    }
     if (memchr(text_string(&text), '\0', text.size)) {
         text_clear(&text);
         ipp_err(err, EINVAL, "cannot run %s: it is not text", path);

@@ -98,8 +98,9 @@ static void print_status(const json_t *status)
     json_t *ids;
     printf("cluster    %s, ippmpi %s\n", id[0] ? id : "default",
            wire_json_string(status, "version", "?"));
-    printf("engines    %lld, Python %s\n", show_number(status, "engines"),
-           wire_json_string(status, "python", "?"));
+    const char *python = wire_json_string(status, "python", "");
+    printf("engines    %lld, %s%s\n", show_number(status, "engines"),
+           python[0] ? "Python " : "of an application, which run C tasks", python);
     json_object_foreach(json_object_get(status, "groups"), group, ids)
     {
         if (group[0])
