@@ -7,7 +7,9 @@ import weakref
 from types import TracebackType
 from typing import Any, Iterable, Iterator, Sequence
 
+from . import operations
 from .executor import Executor
+from .futures import Future
 from .session import Session
 from .targets import Key, Targets, bounds, select
 from .view import View
@@ -139,6 +141,7 @@ class Client:
         retries: int = 0,
         priority: int = 0,
         scheme: str | None = None,
+        width: int = 1,
     ) -> Executor:
         """A concurrent.futures.Executor: each task runs on whichever engine is free.
 
@@ -148,15 +151,36 @@ class Client:
         takes one of its own retries, or has an EngineError. priority: -1000 to 1000; tasks with a
         greater one go first, whoever's they are. scheme: how they choose among free engines, as
         `ipp-engine --scheme`, which is the default; an unknown one is said by the tasks
-        (ValueError).
+        (ValueError). width: engines that run each task at once; its function finds them in
+        `ippmpi.engine.task_comm()`, and what the first of them returns is its value.
         """
-        if retries < 0:
-            raise ValueError(f"retries is {retries}, and must not be negative")
-        if not -1000 <= priority <= 1000:
-            raise ValueError(f"priority is {priority}, and must be from -1000 to 1000")
+        wants = _wants(retries, priority, width)
         chosen = None if targets is None else self._select(targets)
-        wants = {"retries": retries, "priority": priority, "scheme": scheme}
-        return Executor(self._session, lambda: self._eligible(chosen), wants)
+        return Executor(self._session, lambda: self._eligible(chosen), {**wants, "scheme": scheme})
+
+    def task(
+        self,
+        name: str,
+        payload: Any = b"",
+        *,
+        targets: Key | None = None,
+        retries: int = 0,
+        priority: int = 0,
+        width: int = 1,
+    ) -> Future[bytes]:
+        """Have the application run its C task `name` (ippmpi(3)); a Future of the result's bytes.
+
+        payload: anything with a buffer, in C order. targets, retries, priority, width: as of
+        `executor`. RemoteError with `ename` "TaskFailed" when its function has not returned 0,
+        "KeyError" when no task is called so. Where it runs, ipp_task_cancelled tells it of
+        `cancel`.
+        """
+        wants = _wants(retries, priority, width)
+        uuids = [] if targets is None else self._eligible(self._select(targets))[1]
+        operation = operations.task(name, payload, {"targets": uuids, **wants})
+        future = self._session.start(operation)
+        future._interrupts = True
+        return future
 
     def close(self) -> None:
         """End the session. What runs on engines goes on, and futures that are not done fail."""
@@ -188,6 +212,17 @@ class Client:
         if not ids:
             raise IndexError(f"no engine of {targets.spec} is alive")
         return len(ids), [about[str(id)]["uuid"] for id in ids]
+
+
+def _wants(retries: int, priority: int, width: int) -> dict[str, Any]:
+    """What tasks ask of the balancer, as metadata."""
+    if retries < 0:
+        raise ValueError(f"retries is {retries}, and must not be negative")
+    if not -1000 <= priority <= 1000:
+        raise ValueError(f"priority is {priority}, and must be from -1000 to 1000")
+    if width < 1:
+        raise ValueError(f"width is {width}, and must be 1 or more")
+    return {"retries": retries, "priority": priority, "width": width}
 
 
 def _range(part: str) -> range:

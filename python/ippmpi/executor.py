@@ -60,6 +60,7 @@ class Executor(concurrent.futures.Executor):
         self._session = session
         self._engines = engines
         self._wants = wants
+        self._wide = wants["width"] > 1
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._jobs: collections.deque[jobs.Job] = collections.deque()
@@ -160,8 +161,8 @@ class Executor(concurrent.futures.Executor):
             return
         self._counted = now
         count, uuids = self._engines()
-        self._width = max(1, count)
-        self._limit = self._pace.in_flight(self._width)
+        self._engine_count = max(1, count // self._wants["width"])
+        self._limit = self._pace.in_flight(self._engine_count)
         self._metadata = json.dumps({"targets": uuids, **self._wants})
 
     def _ask(self) -> None:
@@ -184,7 +185,7 @@ class Executor(concurrent.futures.Executor):
         while self._jobs and self._in_flight < self._limit:
             job = self._jobs[0]
             waiting = job.waiting if len(self._jobs) == 1 else sum(j.waiting for j in self._jobs)
-            items = job.take(self._pace.size(waiting, self._width))
+            items = job.take(1 if self._wide else self._pace.size(waiting, self._engine_count))
             if not job.waiting:
                 self._jobs.popleft()
             if items is not None:
@@ -195,9 +196,9 @@ class Executor(concurrent.futures.Executor):
 
     def _send(self, batch: _Batch) -> None:
         try:
-            frames = batch.job.pack(batch.items)
-            content = json.dumps({"python": jobs.MINOR, "items": len(batch.items.args)})
-            message = Message("map_request", "task", None, content, frames, self._metadata)
+            pack = jobs.pack_call if self._wide else jobs.pack_map
+            kind, content, frames = pack(batch.job, batch.items)
+            message = Message(kind, "task", None, content, frames, self._metadata)
             batch.bytes = sum(memoryview(frame).nbytes for frame in frames)
             batch.sent = time.monotonic()
             self._session.send(self._session.background.queue_in_use(), message, False, batch)
@@ -233,7 +234,7 @@ class Executor(concurrent.futures.Executor):
             self._in_flight -= 1
             for half in reversed(again):
                 self._jobs.appendleft(jobs.Part(batch.job, half))
-            self._limit = self._pace.in_flight(self._width)
+            self._limit = self._pace.in_flight(self._engine_count)
         if not isinstance(given, Exception) and not self._session.connection.closed:
             self._count()
         self._feed()
@@ -252,7 +253,7 @@ class Executor(concurrent.futures.Executor):
         answer = given[0]
         if answer.status == OK:
             try:
-                return jobs.unpack(answer), ()
+                return (jobs.unpack_call if self._wide else jobs.unpack_map)(answer), ()
             except Exception as error:
                 return [(False, error)] * count, ()
         failed = problem(answer)

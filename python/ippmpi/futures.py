@@ -71,6 +71,7 @@ class Future(concurrent.futures.Future[T]):
 
     _requests: Sequence[Request] = ()
     _owner: object = None
+    _interrupts = False  # cancelling reaches what runs, too
 
     def __init__(self, background: Background | None = None) -> None:
         # The base class's attributes, which are the same in every Python from 3.2 on.
@@ -95,7 +96,7 @@ class Future(concurrent.futures.Future[T]):
             return False
         for request in requests:
             try:
-                request.cancel()
+                request.interrupt() if self._interrupts else request.cancel()
             except OSError:
                 pass  # nothing runs any more, or nobody can be told
         return True

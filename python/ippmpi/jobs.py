@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import json
 import platform
 import sys
 import threading
@@ -64,11 +65,8 @@ class Job:
         """Whether its tasks are that job's."""
         return self is job
 
-    def pack(self, items: Items) -> list[Any]:
-        """The frames of a map_request."""
-        return [self._packed_function(), *dump(list(items.args))]
-
-    def _packed_function(self) -> Any:
+    def packed_function(self) -> Any:
+        """The frame that holds it."""
         return pack_function(self.function)
 
 
@@ -135,7 +133,7 @@ class MapJob(Job):
             self._items = ()
         return items
 
-    def _packed_function(self) -> Any:
+    def packed_function(self) -> Any:
         if self._packed is None:
             self._packed = pack_function(self.function)
         return self._packed
@@ -186,8 +184,8 @@ class Part(Job):
     def belongs_to(self, job: Job) -> bool:
         return self._job is job
 
-    def pack(self, items: Items) -> list[Any]:
-        return self._job.pack(items)
+    def packed_function(self) -> Any:
+        return self._job.packed_function()
 
     def deliver(self, items: Items, outcomes: Sequence[Outcome]) -> None:
         self._job.deliver(items, outcomes)
@@ -198,7 +196,26 @@ class Part(Job):
             self.deliver(items, [(False, concurrent.futures.CancelledError())] * len(items.args))
 
 
-def unpack(answer: Answer) -> list[Outcome]:
+def pack_map(job: Job, items: Items) -> tuple[str, str, list[Any]]:
+    """Type, content and frames of a map_request."""
+    content = json.dumps({"python": MINOR, "items": len(items.args)})
+    return "map_request", content, [job.packed_function(), *dump(list(items.args))]
+
+
+def pack_call(job: Job, items: Items) -> tuple[str, str, list[Any]]:
+    """The same of a call_request, for one task: it fails as a whole where one of its engines does."""
+    (args,) = items.args
+    content = json.dumps({"python": MINOR, "apart": True})
+    return "call_request", content, [job.packed_function(), *dump((args, {}))]
+
+
+def unpack_call(answer: Answer) -> list[Outcome]:
+    """The outcome in the answer to a call_request that has not failed."""
+    main = sys.modules["__main__"].__dict__
+    return [(True, functions.load(answer.buffers[0], answer.buffers[1:], main))]
+
+
+def unpack_map(answer: Answer) -> list[Outcome]:
     """The outcomes in the answer to a map_request."""
     main = sys.modules["__main__"].__dict__
     outcomes = functions.load(answer.buffers[0], answer.buffers[1:], main)

@@ -55,6 +55,13 @@ def _value(answer: Answer) -> Any:
     return functions.load(answer.buffers[0], answer.buffers[1:], _main())
 
 
+def task(name: str, payload: Any, wants: Mapping[str, Any]) -> Operation[bytes]:
+    """Run a C task of an application; the bytes that it put."""
+    content = json.dumps({"name": name})
+    message = Message("task_request", "task", None, content, [payload], json.dumps(wants))
+    return Operation([message], lambda given: bytes(good(given[0])[0].buffers[0]))
+
+
 def execute(targets: Targets, code: str, collector: Collector) -> Operation[Result | Results]:
     """Run source code; what it put out."""
     content = {
