@@ -62,19 +62,23 @@ class IppCluster(Cluster):
         default_file: bool = False,
         engine_python: str | None = None,
         parts: Sequence[str] = (),
+        application: str | None = None,
     ) -> None:
         super().__init__(n, args, {**job_env(), **(env or {})})
         self.recovery = recovery
         self.engine_python = engine_python or python()
         self.parts = list(parts)  # of an MPMD job, behind the first: [":", "-n", "2", program, ...]
         self.default_file = default_file
+        self.application = application  # a program of the build tree, in the place of ipp-engine
         self.notify = NotifySocket(os.path.join(self.dir, "notify"))
         self.env["NOTIFY_SOCKET"] = self.notify.path
 
     def start(self) -> None:
         assert os.access(ipp_engine(), os.X_OK), f"{ipp_engine()}: not there; set BUILD_DIR"
         command = [ipp_engine(), "--python", self.engine_python, *self.args]
-        if not self.default_file:
+        if self.application:
+            command = [os.path.join(os.path.dirname(ipp_engine()), self.application), *self.args]
+        elif not self.default_file:
             command[1:1] = ["--connection-file", self.connection_file]
         same = command[1:] if self.parts else []
         self.spawn([*mpirun(self.n + 2, command, self.recovery), *self.parts, *same])
@@ -84,7 +88,7 @@ class IppCluster(Cluster):
 
     def ranks(self) -> dict[int, int]:
         """rank -> pid; engine e is rank e + 2."""
-        return procs.rank_pids(self.token)
+        return procs.rank_pids(self.token, os.path.basename(self.application or "ipp-engine"))
 
     def mpirun_pid(self) -> int:
         return self.children[0].pid
