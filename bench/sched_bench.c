@@ -83,8 +83,8 @@ static void drain(struct bench *bench, int failing_engine)
         struct assignment done = bench->ring[bench->first];
         bench->first = (bench->first + 1) % bench->size;
         bench->count--;
-        if (sched_done(bench->sched, done.task, done.engine, done.engine != failing_engine, NULL) <
-            0)
+        enum sched_outcome outcome = done.engine == failing_engine ? SCHED_FAILED : SCHED_SUCCEEDED;
+        if (sched_done(bench->sched, done.task, done.engine, outcome, NULL) < 0)
             die("done");
     }
 }

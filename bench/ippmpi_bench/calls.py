@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from statistics import median
+from typing import Any
 
+import numpy
 from ipyparallel import interactive
 
 from .sides import OURS, THEIRS, Bench, Side
@@ -13,6 +15,12 @@ from .table import Outcome, figure
 ENGINES = 2
 CALLS = 60
 TASKS = 1000
+LARGE_TASKS, LARGE_BYTES = 40, 10_000_000
+
+
+@interactive
+def first(array: Any) -> float:
+    return float(array[0])
 
 
 @interactive
@@ -64,3 +72,21 @@ def lb_tasks_ratio(bench: Bench) -> Outcome:
     rates = bench.alternate(ENGINES, 4, rate)
     beside = {f"{name}_tasks_per_s": median(rates[name]) for name in (OURS, THEIRS)}
     return Outcome(median(rates[OURS]) / median(rates[THEIRS]), beside)
+
+
+@figure("ratio")
+def lb_large_tasks_ratio(bench: Bench) -> Outcome:
+    """Load-balanced tasks with 10 MB each, all at once: MB a second, best of four, ours / theirs."""
+    arrays = [numpy.full(LARGE_BYTES // 8, float(i)) for i in range(LARGE_TASKS)]
+
+    def rate(side: Side) -> list[float]:
+        view = side.rc.load_balanced_view()
+        view.apply_sync(first, arrays[0])
+        began = time.perf_counter()
+        results = [view.apply_async(first, array) for array in arrays]
+        assert [result.get() for result in results] == list(range(LARGE_TASKS))
+        return [LARGE_TASKS * LARGE_BYTES / 1e6 / (time.perf_counter() - began)]
+
+    rates = bench.alternate(ENGINES, 4, rate)
+    best = {name: max(rates[name]) for name in (OURS, THEIRS)}
+    return Outcome(best[OURS] / best[THEIRS], {f"{name}_mb_per_s": best[name] for name in best})
