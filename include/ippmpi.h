@@ -115,30 +115,36 @@ typedef struct ipp_task_needs {
     unsigned ends;            /* IPP_TASK_... */
 } ipp_task_needs_t;
 
+/* Ranks of ipp_comm as it was at the start. */
+typedef struct ipp_task_ranks {
+    const int *ranks; /* read during the call */
+    size_t count;     /* 0: none are named */
+} ipp_task_ranks_t;
+
 /* Begin with IPP_TASK_OPTIONS: later versions add members. */
 typedef struct ipp_task_options {
-    int retries;    /* times the task is run again where it fails or its rank dies */
-    int engine;     /* the only one to run it, a rank of ipp_comm as it was at the start; -1: any */
-    int priority;   /* -1000 to 1000; the greater goes first */
-    int width;      /* engines that run it at once, see ipp_task_comm; 0 and 1: one */
-    int timeout_ms; /* how long it may wait in the queue; 0: for ever */
-    ipp_task_needs_t after;  /* runs after these */
-    ipp_task_needs_t follow; /* and these, on a rank where one of them ran */
+    int retries;              /* times the task is run again where it fails or its rank dies */
+    int engine;               /* the only one to run it, a rank as in ipp_task_ranks_t; -1: any */
+    int priority;             /* -1000 to 1000; the greater goes first */
+    int width;                /* engines that run it at once, see ipp_task_comm; 0 and 1: one */
+    int timeout_ms;           /* how long it may wait in the queue; 0: for ever */
+    ipp_task_needs_t after;   /* runs after these */
+    ipp_task_needs_t follow;  /* and these, on a rank where one of them ran */
+    ipp_task_ranks_t targets; /* those that may run it, where `engine` names none; no count: any */
+    ipp_task_ranks_t preferred; /* where it had better run: it does if one of them is free */
+    const char *scheme; /* how it chooses among ranks, as ipp_options_t has it; NULL: as all do */
 } ipp_task_options_t;
 #define IPP_TASK_OPTIONS                                                                           \
     {                                                                                              \
-        0, -1, 0, 1, 0, { 0, 0, 0 },                                                               \
-        {                                                                                          \
-            0, 0, 0                                                                                \
-        }                                                                                          \
+        0, -1, 0, 1, 0, { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0 }, { 0, 0 }, 0                            \
     }
 
 /* Copies `payload` and queues the task. Tasks travel in batches: what was submitted leaves this
  * rank when enough of it is there, or with ipp_task_flush, _wait, _next or _serve. `options` NULL:
  * IPP_TASK_OPTIONS. `task` NULL: nobody waits for it, its result is dropped, and ipp_task_serve
  * tells whether it has failed. EINVAL negative retries, width or timeout, a priority out of range,
- * an engine that was never there, a NULL type; EMSGSIZE 2 GiB of payload or more; ENOMEM; ECANCELED
- * the job ends. */
+ * an engine that was never there, an unknown scheme, a NULL type; EMSGSIZE 2 GiB of payload or
+ * more; ENOMEM; ECANCELED the job ends. */
 IPP_API int ipp_task_submit(ipp_t *ipp, const ipp_task_type_t *type, const void *payload,
                             size_t size, const ipp_task_options_t *options, ipp_task_t **task);
 IPP_API int ipp_task_flush(ipp_t *ipp);

@@ -15,6 +15,7 @@ from .targets import Key, Targets, bounds, select
 from .view import View
 
 _TIMEOUT_S = 10.0
+_NAMED_BY = ("group", "host")  # what a name in a list of engines is, the first that there is
 
 
 def connect(
@@ -111,9 +112,9 @@ class Client:
 
     def __getitem__(self, key: Key) -> View:
         """A view: of one engine by its id, of several by a slice, a list of ids, or a string with
-        ids, ranges and names of groups; `[:]` is every engine alive when a request arrives.
+        ids, ranges and names of groups or hosts; `[:]` is every engine alive when a request arrives.
 
-        IndexError for an engine or group that is not there, ValueError for a string that is no
+        IndexError for an engine, group or host that is not there, ValueError for a string that is no
         list of them."""
         return View(self, self._select(key))
 
@@ -142,6 +143,7 @@ class Client:
         priority: int = 0,
         scheme: str | None = None,
         width: int = 1,
+        prefer: Key | None = None,
     ) -> Executor:
         """A concurrent.futures.Executor: each task runs on whichever engine is free.
 
@@ -152,9 +154,12 @@ class Client:
         greater one go first, whoever's they are. scheme: how they choose among free engines, as
         `ipp-engine --scheme`, which is the default; an unknown one is said by the tasks
         (ValueError). width: engines that run each task at once; its function finds them in
-        `ippmpi.engine.task_comm()`, and what the first of them returns is its value.
+        `ippmpi.engine.task_comm()`, and what the first of them returns is its value. prefer:
+        engines where tasks had better run, as in `client[prefer]`: they do if one of them is free.
         """
         wants = _wants(retries, priority, width)
+        if prefer is not None:
+            wants["preferred"] = self._eligible(self._select(prefer))[1]
         chosen = None if targets is None else self._select(targets)
         return Executor(self._session, lambda: self._eligible(chosen), {**wants, "scheme": scheme})
 
@@ -187,11 +192,11 @@ class Client:
         self._finalizer()
 
     def _select(self, key: Key) -> Targets:
-        groups: set[str] = set()
+        names: set[str] = set()
         if isinstance(key, str):
-            about = self._session.about().get("engines", {})
-            groups = {engine.get("group") for engine in about.values()} - {"", None}
-        return select(key, self._session.connection.engines(), groups)
+            about = self._session.about().get("engines", {}).values()
+            names = {engine.get(what) for engine in about for what in _NAMED_BY} - {"", None}
+        return select(key, self._session.connection.engines(), names)
 
     def _resolve(self, targets: Targets) -> list[int]:
         if targets.spec == "all":
@@ -199,8 +204,10 @@ class Client:
         about = self._session.about().get("engines", {})
         ids: set[int] = set()
         for part in map(str.strip, targets.spec.split(",")):
-            members = [int(id) for id in about if about[id].get("group") == part]
-            ids.update(members or _range(part))
+            members = [
+                [int(id) for id in about if about[id].get(what) == part] for what in _NAMED_BY
+            ]
+            ids.update(next(filter(None, members), None) or _range(part))
         return sorted(ids)
 
     def _eligible(self, targets: Targets | None) -> tuple[int, list[str]]:
@@ -230,4 +237,4 @@ def _range(part: str) -> range:
         first, last = bounds(part)
         return range(first, last + 1)
     except ValueError:
-        raise IndexError(f"no engine of the group {part!r} is left") from None
+        raise IndexError(f"no engine of {part!r} is left") from None

@@ -18,18 +18,18 @@ class Targets(NamedTuple):
     one: bool
 
 
-def select(key: Key, ids: Sequence[int], groups: Container[str] = ()) -> Targets:
+def select(key: Key, ids: Sequence[int], names: Container[str] = ()) -> Targets:
     """`key` of `client[key]`, `ids` being the living engines in ascending order.
 
     An integer is an engine's id (negative: counted from the last one); a slice selects among the
     living ones, `[:]` means all that live when a request arrives; a string lists ids, ranges and
-    `groups`. IndexError where an engine or group is not there, ValueError for a string that is no
+    `names` of groups and hosts. IndexError where an engine or group is not there, ValueError for a string that is no
     list of them, TypeError for other keys.
     """
     if isinstance(key, str):
         spec = key.strip() or "all"
         for part in map(str.strip, spec.split(",")):
-            _check(part, ids, groups)
+            _check(part, ids, names)
         return Targets(spec, spec.isdecimal())
     if isinstance(key, slice):
         if key == slice(None):
@@ -42,8 +42,8 @@ def select(key: Key, ids: Sequence[int], groups: Container[str] = ()) -> Targets
     return Targets(str(_id(_number(key), ids)), True)
 
 
-def _check(part: str, ids: Sequence[int], groups: Container[str]) -> None:
-    if part == "all" or part in groups:
+def _check(part: str, ids: Sequence[int], names: Container[str]) -> None:
+    if part == "all" or part in names:
         return
     wrong = None
     if not part:
@@ -51,7 +51,7 @@ def _check(part: str, ids: Sequence[int], groups: Container[str]) -> None:
     elif part[0] == "-":
         wrong = "an id cannot be negative"
     elif not _RANGE.fullmatch(part):
-        raise IndexError(f"there is no group {part!r} of engines")
+        raise IndexError(f"there is no group {part!r} of engines, and no host")
     else:
         first, last = bounds(part)
         if last < first:

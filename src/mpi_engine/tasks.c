@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * C tasks, from the side of who submits them. */
 #include "mpi_engine/tasks.h"
+#include "sched/sched.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -150,6 +151,14 @@ int ipp_task_flush(ipp_t *ipp)
     return tasks_flush(ipp->tasks);
 }
 
+static bool are_engines(const struct tasks *tasks, const ipp_task_ranks_t *ranks)
+{
+    bool good = true;
+    for (size_t i = 0; i < ranks->count; i++)
+        good &= ranks->ranks[i] >= 0 && ranks->ranks[i] < tasks->ipp->engine->engines;
+    return good;
+}
+
 static int check(const struct tasks *tasks, const ipp_task_type_t *type, size_t size,
                  const ipp_task_options_t *options)
 {
@@ -157,7 +166,9 @@ static int check(const struct tasks *tasks, const ipp_task_type_t *type, size_t 
         return -1;
     if (!type || options->retries < 0 || options->engine < -1 || options->width < 0 ||
         options->timeout_ms < 0 || options->priority > PRIORITY_MOST ||
-        options->priority < -PRIORITY_MOST || options->engine >= tasks->ipp->engine->engines) {
+        options->priority < -PRIORITY_MOST || options->engine >= tasks->ipp->engine->engines ||
+        !are_engines(tasks, &options->targets) || !are_engines(tasks, &options->preferred) ||
+        (options->scheme && sched_policy_index(options->scheme) < 0)) {
         errno = EINVAL;
         return -1;
     }
@@ -173,7 +184,8 @@ static int check(const struct tasks *tasks, const ipp_task_type_t *type, size_t 
 static bool wants_more(const ipp_task_options_t *options)
 {
     return options->priority || options->width > 1 || options->timeout_ms || options->after.count ||
-           options->follow.count;
+           options->follow.count || options->targets.count || options->preferred.count ||
+           options->scheme;
 }
 
 static uint32_t kind_of(const ipp_task_needs_t *needs)
@@ -189,17 +201,28 @@ static void write_numbers(uint64_t *out, const ipp_task_needs_t *needs)
         out[i] = task_store_number(needs->tasks[i]);
 }
 
+/* The next place behind them. */
+static int32_t *write_ranks(int32_t *out, const ipp_task_ranks_t *ranks)
+{
+    for (size_t i = 0; i < ranks->count; i++)
+        *out++ = ranks->ranks[i];
+    return out;
+}
+
 /* struct link_task, and the payload behind it; sets *size. NULL: no memory. */
 static void *with_wants(const ipp_task_options_t *options, const void *payload, uint32_t *size)
 {
+    const ipp_task_ranks_t alone = { &options->engine, 1 };
+    const ipp_task_ranks_t *targets = options->engine >= 0 ? &alone : &options->targets;
     struct link_task head = { .timeout_ms = options->timeout_ms,
                               .retries = options->retries,
                               .priority = options->priority,
                               .width = options->width,
-                              .policy = -1,
+                              .policy = options->scheme ? sched_policy_index(options->scheme) : -1,
                               .after_count = (uint32_t)options->after.count,
                               .follow_count = (uint32_t)options->follow.count,
-                              .target_count = options->engine >= 0,
+                              .target_count = (uint32_t)targets->count,
+                              .preferred_count = (uint32_t)options->preferred.count,
                               .after_kind = kind_of(&options->after),
                               .follow_kind = kind_of(&options->follow) };
     size_t bytes = link_task_size(&head);
@@ -211,8 +234,8 @@ static void *with_wants(const ipp_task_options_t *options, const void *payload, 
     uint64_t *numbers = (void *)(task + 1);
     write_numbers(numbers, &options->after);
     write_numbers(numbers + head.after_count, &options->follow);
-    if (head.target_count > 0)
-        *(int32_t *)(void *)(numbers + head.after_count + head.follow_count) = options->engine;
+    write_ranks(write_ranks((void *)(numbers + head.after_count + head.follow_count), targets),
+                &options->preferred);
     if (*size > 0)
         memcpy(whole + bytes, payload, *size);
     *size += (uint32_t)bytes;

@@ -235,12 +235,18 @@ const struct sched_policy *sched_policy_at(size_t i)
     return i < sizeof policies / sizeof *policies ? policies[i] : NULL;
 }
 
-const struct sched_policy *sched_policy_find(const char *name)
+int sched_policy_index(const char *name)
 {
     const struct sched_policy *policy;
-    for (size_t i = 0; (policy = sched_policy_at(i)); i++)
+    for (int i = 0; (policy = sched_policy_at((size_t)i)); i++)
         if (strcmp(policy->name, name) == 0)
-            return policy;
+            return i;
     errno = ENOENT;
-    return NULL;
+    return -1;
+}
+
+const struct sched_policy *sched_policy_find(const char *name)
+{
+    int index = sched_policy_index(name);
+    return index < 0 ? NULL : sched_policy_at((size_t)index);
 }

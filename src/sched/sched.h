@@ -62,6 +62,8 @@ struct sched_policy {
 extern const struct sched_policy sched_leastload;
 
 /* The policy of that name, NULL with errno ENOENT. */
+/* As what sched_policy_at has it; -1: ENOENT. */
+int sched_policy_index(const char *name);
 const struct sched_policy *sched_policy_find(const char *name);
 /* The i-th policy, NULL behind the last. */
 const struct sched_policy *sched_policy_at(size_t i);

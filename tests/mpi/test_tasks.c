@@ -213,6 +213,15 @@ static void check_bad_arguments(void)
     options = (ipp_task_options_t)IPP_TASK_OPTIONS;
     options.engine = size;
     CHECK(ipp_task_submit(ipp, echo_type, NULL, 0, &options, NULL) < 0 && errno == EINVAL);
+    options = (ipp_task_options_t)IPP_TASK_OPTIONS;
+    options.preferred = (ipp_task_ranks_t){ &size, 1 };
+    CHECK(ipp_task_submit(ipp, echo_type, NULL, 0, &options, NULL) < 0 && errno == EINVAL);
+    options = (ipp_task_options_t)IPP_TASK_OPTIONS;
+    options.targets = (ipp_task_ranks_t){ (const int[]){ 0, -1 }, 2 };
+    CHECK(ipp_task_submit(ipp, echo_type, NULL, 0, &options, NULL) < 0 && errno == EINVAL);
+    options = (ipp_task_options_t)IPP_TASK_OPTIONS;
+    options.scheme = "psychic";
+    CHECK(ipp_task_submit(ipp, echo_type, NULL, 0, &options, NULL) < 0 && errno == EINVAL);
     CHECK(ipp_task_submit(ipp, echo_type, "", (size_t)1 << 31, NULL, NULL) < 0 &&
           errno == EMSGSIZE);
     CHECK(!ipp_task_next(ipp, 0, NULL) && errno == ENOENT);
@@ -303,6 +312,33 @@ static void check_places(void)
         CHECK(there == i);
         ipp_task_free(ipp, tasks[i]);
     }
+}
+
+/* Hard targets are kept to. Soft ones are where it runs while they are free: one at a time. */
+static void check_targets(void)
+{
+    ipp_task_options_t options = IPP_TASK_OPTIONS;
+    int ends[] = { size - 1, 0 }, there;
+    options.targets = (ipp_task_ranks_t){ ends, 2 };
+    options.scheme = "plainrandom";
+    for (int i = 0; i < 20; i++)
+        submit(where_type, NULL, 0, &options);
+    CHECK(ipp_task_serve(ipp) == 0);
+    ipp_task_result_t result;
+    for (ipp_task_t *task; (task = ipp_task_next(ipp, 60000, &result)) != NULL;) {
+        memcpy(&there, result.data, sizeof there);
+        CHECK(result.status == IPP_TASK_OK && (there == 0 || there == size - 1));
+        ipp_task_free(ipp, task);
+    }
+    options = (ipp_task_options_t)IPP_TASK_OPTIONS;
+    options.preferred = (ipp_task_ranks_t){ ends, 1 };
+    for (int i = 0; rank == 0 && size > 1 && i < 20; i++) {
+        ipp_task_t *task = submit(where_type, NULL, 0, &options);
+        memcpy(&there, result_of(task).data, sizeof there);
+        CHECK(i == 0 || there == size - 1); /* at first it may not serve yet */
+        ipp_task_free(ipp, task);
+    }
+    CHECK(ipp_task_serve(ipp) == 0);
 }
 
 static void check_priorities(void)
@@ -543,6 +579,7 @@ int main(int argc, char **argv)
             check_nested();
             check_failures();
             check_places();
+            check_targets();
             check_priorities();
             check_needs();
             check_wide();

@@ -840,6 +840,8 @@ def test_groups() -> None:
         assert steer(cluster, "status", "--json").json()["groups"] == {"ocean": "0,1"}
         assert "ocean" in steer(cluster, "engines", "--on", "ocean").lines()[1]
         assert steer(cluster, "exec", "--on", "ocean", "1").out == "[0,1] 1\n"
+        assert steer(cluster, "exec", "--on", socket.gethostname(), "1").out == "[0,1] 1\n"
+        assert steer(cluster, "map", "--on", socket.gethostname(), "abs", "-1").out == "1\n"
         path = save(cluster, "a.npy", np.arange(4))
         steer(cluster, "scatter", "--on", "ocean", f"a={path}")
         assert steer(cluster, "gather", "--on", "ocean", "a").out == "[0, 1, 2, 3]\n"

@@ -34,6 +34,17 @@ def executor(c: Any) -> Iterator[Any]:
         yield made
 
 
+def test_prefer(c: Any, cluster: Cluster, soon: Any) -> None:
+    """What engine 2 cannot take at once goes elsewhere."""
+    with c.executor(prefer=2) as two:
+        for _ in range(5):
+            soon(lambda: steer(cluster, "status", "--json").json()["tasks"] == 0, 20, "all are free")
+            assert two.submit(os.getpid).result(20) == c[2].apply(os.getpid)
+        assert list(two.map(echo, range(1000))) == list(range(1000))
+    with pytest.raises(IndexError, match="there is no engine 9"):
+        c.executor(prefer=9)
+
+
 @interactive
 def stamp() -> int:
     import time

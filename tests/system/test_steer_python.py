@@ -647,6 +647,8 @@ def test_a_group_is_a_view_like_others() -> None:
             assert [len(part) for part in c[2:].pull("part")] == [3, 2]
             assert np.array_equal(ocean.gather("part"), np.arange(5))
             assert c["0,ocean"].apply(double, 2) == [4, 4, 4]
+            host = c.engines.about[0]["host"]
+            assert c[host].ids == [0, 1, 2, 3] and c[host].apply(double, 1) == [2] * 4
             with c.executor("ocean") as executor:
                 me = interactive(lambda _: __import__("_ippmpi_engine").engine_id)
                 assert set(executor.map(me, range(200))) <= {2, 3}

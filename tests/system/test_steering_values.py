@@ -332,6 +332,7 @@ def test_groups(groups: Cluster) -> None:
         assert [about[str(n)]["group"] for n in range(5)] == ["", "", "", "ocean", "ocean"]
         assert call(client, "ocean", len, "x") == {3: 1, 4: 1}
         assert call(client, "ocean,1", len, "x") == {1: 1, 3: 1, 4: 1}
+        assert call(client, about["0"]["host"], len, "x") == dict.fromkeys(range(5), 1)
         run(client, "v = 2")
         answers = {m.engine: m for m in client.answers(say_reduce(client, "v", "sum", "ocean"))}
         assert answers[3].content["names"][0]["json"] == 4

@@ -73,12 +73,9 @@ static int32_t read_scheme(struct wants *wants)
 {
     const json_t *value = json_object_get(wants->metadata, "scheme");
     const char *name = json_string_value(value);
-    const struct sched_policy *policy;
-    if (!value || json_is_null(value))
-        return -1;
-    for (size_t i = 0; (policy = sched_policy_at(i)); i++)
-        if (name && strcmp(policy->name, name) == 0)
-            return (int32_t)i;
+    int index = name ? sched_policy_index(name) : -1;
+    if (!value || json_is_null(value) || index >= 0)
+        return index;
     refuse(wants, "ValueError",
            "scheme: '%.64s' is none of leastload, lru, plainrandom, twobin, "
            "weighted, locality",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Which engines a client means: "all", "0-3,7", "ocean". */
+ * Which engines a client means: "all", "0-3,7", "ocean", "node17". */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -34,18 +34,25 @@ static int take_range(struct bridge *b, const char *word, bool *taken, ipp_err_t
     return 1;
 }
 
-static int take_group(struct bridge *b, const char *word, bool *taken, ipp_err_t *err)
+/* The living engines that have said `word` of `key` (NULL: all); false: none ever has. */
+static bool take_those(struct bridge *b, const char *key, const char *word, bool *taken)
 {
-    bool all = strcmp(word, "all") == 0, known = all;
+    bool known = !key;
     for (int id = 0; id < b->engine_count; id++) {
-        bool member = strcmp(wire_json_string(b->engines[id].about, "group", ""), word) == 0;
+        bool member = !key || strcmp(wire_json_string(b->engines[id].about, key, ""), word) == 0;
         known |= member;
-        if ((all || member) && is_alive(b, id))
+        if (member && is_alive(b, id))
             taken[id] = true;
     }
-    if (!known || word[0] == '\0')
-        return ipp_err(err, EINVAL, "no engine and no group is called '%.100s'", word);
-    return 0;
+    return known;
+}
+
+static int take_name(struct bridge *b, const char *word, bool *taken, ipp_err_t *err)
+{
+    bool known =
+        word[0] != '\0' && (take_those(b, strcmp(word, "all") == 0 ? NULL : "group", word, taken) ||
+                            take_those(b, "host", word, taken));
+    return known ? 0 : ipp_err(err, EINVAL, "no engine, group or host is called '%.100s'", word);
 }
 
 static int take_words(struct bridge *b, char *words, bool *taken, ipp_err_t *err)
@@ -56,7 +63,7 @@ static int take_words(struct bridge *b, char *words, bool *taken, ipp_err_t *err
         for (size_t n = strlen(word); n > 0 && isspace((unsigned char)word[n - 1]); n--)
             word[n - 1] = '\0';
         int range = take_range(b, word, taken, err);
-        if (range < 0 || (range == 0 && take_group(b, word, taken, err) < 0))
+        if (range < 0 || (range == 0 && take_name(b, word, taken, err) < 0))
             return -1;
     }
     return 0;

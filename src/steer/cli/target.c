@@ -127,22 +127,27 @@ static int want_range(struct wanted *wanted, const struct part *part, ipp_err_t 
     return 0;
 }
 
-static int want_group(struct wanted *wanted, const char *name, ipp_err_t *err)
+/* The engines that have `name` as their `key`; NULL: all. */
+static bool want_those(struct wanted *wanted, const char *key, const char *name)
 {
     const char *id;
     json_t *engine;
-    bool all = strcmp(name, "all") == 0, found = false;
+    size_t before = wanted->count;
     json_object_foreach((json_t *)wanted->engines, id, engine)
     {
-        if (all || strcmp(wire_json_string(engine, "group", ""), name) == 0) {
+        if (!key || strcmp(wire_json_string(engine, key, ""), name) == 0)
             want(wanted, (int)strtol(id, NULL, 10));
-            found = true;
-        }
     }
-    if (found)
-        return 0;
-    return all ? ipp_err(err, ENOENT, "there are no engines")
-               : ipp_err(err, ENOENT, "there is no group '%s' of engines", name);
+    return wanted->count > before;
+}
+
+static int want_name(struct wanted *wanted, const char *name, ipp_err_t *err)
+{
+    if (strcmp(name, "all") == 0)
+        return want_those(wanted, NULL, name) ? 0 : ipp_err(err, ENOENT, "there are no engines");
+    return want_those(wanted, "group", name) || want_those(wanted, "host", name)
+               ? 0
+               : ipp_err(err, ENOENT, "there is no group '%s' of engines, and no host", name);
 }
 
 static int compare_ids(const void *left, const void *right)
@@ -169,7 +174,7 @@ static int want_part(struct wanted *wanted, const char *at, const char *end, ipp
     const char *complaint = read_part(&part, at, end);
     if (complaint)
         return ipp_err(err, EINVAL, "not a list of engines: %s", complaint);
-    return part.first < 0 ? want_group(wanted, part.name, err) : want_range(wanted, &part, err);
+    return part.first < 0 ? want_name(wanted, part.name, err) : want_range(wanted, &part, err);
 }
 
 int target_resolve(const char *spec, const json_t *engines, int **ids, size_t *count,
