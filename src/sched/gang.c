@@ -51,6 +51,13 @@ static bool may_join(const struct gang *gang, const struct engine *engine)
     return lane_allows(gang->task->lane, engine->id) && !gang_part(engine, gang->task->node.key);
 }
 
+/* What tasks there wait for may have to run there: such an engine is kept free for nobody, and
+ * takes part only when that is at once. */
+static bool may_be_kept(const struct gang *gang, const struct engine *engine)
+{
+    return engine->waiting == 0 && may_join(gang, engine);
+}
+
 static void add_member(sched_t *sched, int at, struct engine *engine)
 {
     fleet_close(&sched->fleet, engine, CLOSED_GATHERED);
@@ -68,6 +75,18 @@ static int compare_ids(const void *a, const void *b)
 {
     int x = (*(struct engine *const *)a)->id, y = (*(struct engine *const *)b)->id;
     return (x > y) - (x < y);
+}
+
+/* A part that waits lets others run beside it; one that goes on without its task does not. */
+void gang_review(sched_t *sched, struct engine *engine)
+{
+    const struct part *part = engine->parts;
+    while (part && part->blocked)
+        part = part->next;
+    if (part)
+        fleet_close(&sched->fleet, engine, CLOSED_TOGETHER);
+    else
+        fleet_open(&sched->fleet, engine, CLOSED_TOGETHER);
 }
 
 static void start_part(struct task *task, struct part *part, struct engine *engine)
@@ -90,29 +109,53 @@ static void start(sched_t *sched)
         give_back(sched, engine);
         fleet_shift(&sched->fleet, engine, 1);
         start_part(task, task->more->wide->parts[i], engine);
+        gang_review(sched, engine);
         gang->ids[i] = engine->id;
     }
     task->more->wide->running = gang->count;
-    task->more->wide->worst = SCHED_SUCCEEDED;
+    task->more->wide->worst = task->more->wide->of_first = SCHED_SUCCEEDED;
     task->engine = TASK_WIDE;
     task_list_append(&sched->wide, task);
     flow_hold(&sched->flows, flow_of(task), gang->count);
     step_stop_timer(sched, task);
     sched->queued--;
     gang->task = NULL;
-    sched->review = true; /* they take others behind it, and the next wide one may begin */
+    sched->review = true; /* the next wide one may begin */
     step_call_assign(sched, task, gang->ids, gang->count);
+}
+
+/* Idle engines that cannot be kept, if there are as many as it lacks. */
+static bool fill_up(sched_t *sched)
+{
+    struct gang *gang = &sched->gang;
+    const struct fleet *fleet = &sched->fleet;
+    int lacking = gang->task->lane->width - gang->count, found = 0;
+    struct engine *next, *first = fleet->lowest == 0 ? fleet->levels[0].first : NULL;
+    for (struct engine *engine = first; engine && found < lacking; engine = engine->next)
+        found += may_join(gang, engine);
+    if (found < lacking)
+        return false;
+    for (struct engine *engine = first; engine && lacking > 0; engine = next) {
+        next = engine->next;
+        if (!may_join(gang, engine))
+            continue;
+        add_member(sched, gang->count++, engine);
+        lacking--;
+    }
+    return true;
 }
 
 /* True when all have come, and it has started. */
 static bool start_if_idle(sched_t *sched)
 {
     const struct gang *gang = &sched->gang;
-    if (!gang->task || gang->count < gang->task->lane->width)
+    if (!gang->task)
         return false;
     for (int i = 0; i < gang->count; i++)
         if (gang->members[i]->load > 0)
             return false;
+    if (!fill_up(sched))
+        return false;
     start(sched);
     return true;
 }
@@ -128,7 +171,7 @@ void gang_refill(sched_t *sched)
         struct engine *next;
         for (struct engine *engine = fleet->levels[load].first; engine; engine = next) {
             next = engine->next;
-            if (gang->count < gang->task->lane->width && may_join(gang, engine))
+            if (gang->count < gang->task->lane->width && may_be_kept(gang, engine))
                 add_member(sched, gang->count++, engine);
         }
     }
@@ -179,7 +222,7 @@ static int busiest(const struct gang *gang)
 static bool join_idle(sched_t *sched, struct engine *engine)
 {
     struct gang *gang = &sched->gang;
-    if (engine->closed || engine->load > 0 || !may_join(gang, engine))
+    if (engine->closed || engine->load > 0 || !may_be_kept(gang, engine))
         return false;
     if (gang->count < gang->task->lane->width) {
         add_member(sched, gang->count++, engine);
@@ -219,8 +262,35 @@ static void unlink_part(sched_t *sched, struct engine *engine, struct part *part
         engine->parts = part->next;
     if (part->next)
         part->next->prev = part->prev;
+    engine->waiting -= part->blocked;
     if (part->task && !part->blocked)
         flow_hold(&sched->flows, flow_of(part->task), -1);
+}
+
+static int drop(sched_t *sched, struct task *task, enum sched_drop why)
+{
+    step_drop(sched, task, &(struct sched_end){ .why = why, .engine = -1 });
+    return SCHED_PARTIAL;
+}
+
+/* All of its engines have reported. Some may have left since. */
+static int end_together(sched_t *sched, struct task *task, void **item)
+{
+    enum sched_outcome outcome = task->more->wide->worst;
+    bool counts_on_more = task->more->wide->of_first == SCHED_FAILED && task->retries > 0;
+    if (outcome == SCHED_STOPPED && counts_on_more)
+        return drop(sched, task, SCHED_DROP_ABORTED);
+    if (outcome == SCHED_FAILED && task->retries > 0) {
+        if (lane_hopeless(task->lane, &sched->fleet))
+            return drop(sched, task, SCHED_DROP_UNREACHABLE);
+        task->retries--;
+        step_enqueue(sched, task);
+        step_place(sched, task);
+        return SCHED_RETRY;
+    }
+    *item = task->item;
+    step_end(sched, task, outcome == SCHED_SUCCEEDED, task->more->wide->parts[0]->engine);
+    return SCHED_FINISHED;
 }
 
 int gang_done(sched_t *sched, struct engine *engine, struct part *part, enum sched_outcome outcome,
@@ -230,30 +300,22 @@ int gang_done(sched_t *sched, struct engine *engine, struct part *part, enum sch
     unlink_part(sched, engine, part);
     if (!part->blocked)
         fleet_shift(&sched->fleet, engine, -1);
+    gang_review(sched, engine);
+    gang_refill(sched); /* it may have been kept out by this */
     if (!task) {
         free(part);
-        gang_refill(sched); /* it may have been kept out by this */
         return SCHED_PARTIAL;
     }
     part->id = 0;
     part->task = NULL;
+    if (part == task->more->wide->parts[0])
+        task->more->wide->of_first = outcome;
     if (task->more->wide->worst < outcome)
         task->more->wide->worst = outcome;
     if (--task->more->wide->running > 0)
         return SCHED_PARTIAL;
     task_list_remove(&sched->wide, task);
-    /* Engines may have left after they had done their part. */
-    bool again = task->retries > 0 && !lane_hopeless(task->lane, &sched->fleet);
-    if (task->more->wide->worst == SCHED_FAILED && again) {
-        task->retries--;
-        step_enqueue(sched, task);
-        step_place(sched, task);
-        return SCHED_RETRY;
-    }
-    *item = task->item;
-    step_end(sched, task, task->more->wide->worst == SCHED_SUCCEEDED,
-             task->more->wide->parts[0]->engine);
-    return SCHED_FINISHED;
+    return end_together(sched, task, item);
 }
 
 /* It ends, or begins again, without what its engines still do for it. */

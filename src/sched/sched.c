@@ -291,6 +291,16 @@ static int64_t deadline(int64_t now_ms, int64_t timeout_ms)
     return now_ms + timeout_ms;
 }
 
+/* Whether any engine could take part in it. */
+static bool has_engine(const sched_t *sched, const struct sched_task *spec)
+{
+    bool found = spec->target_count == 0 && sched->fleet.count > 0;
+    for (size_t i = 0; i < spec->target_count && !found; i++)
+        found = fleet_engine(&sched->fleet, spec->targets[i]) != NULL;
+    return found;
+}
+
+/* Before there is memory for it, which would be for as many engines as it says. */
 static int check(const sched_t *sched, const struct sched_task *spec)
 {
     if (spec->retries < 0 || spec->timeout_ms < 0 || spec->width < 0 ||
@@ -298,6 +308,8 @@ static int check(const sched_t *sched, const struct sched_task *spec)
         errno = EINVAL;
     else if (task_find(sched, spec->id))
         errno = EEXIST;
+    else if (spec->width > 1 && spec->width > sched->fleet.count)
+        errno = has_engine(sched, spec) ? ERANGE : EHOSTUNREACH;
     else
         return 0;
     return -1;
@@ -446,6 +458,7 @@ static void release(sched_t *sched, struct task *task, struct engine *engine)
         fleet_shift(&sched->fleet, engine, -1);
         flow_hold(&sched->flows, flow_of(task), -1);
     }
+    engine->waiting -= task->blocked;
     task->blocked = false;
 }
 
@@ -470,7 +483,7 @@ int sched_done(sched_t *sched, uint64_t id, int engine_id, enum sched_outcome ou
     void *unwanted;
     struct engine *engine = fleet_engine(&sched->fleet, engine_id);
     struct task *task = engine ? task_find(sched, id) : NULL;
-    struct part *part;
+    struct part *part = NULL;
     if (!item)
         item = &unwanted;
     if (task && task->engine == engine_id) {
@@ -482,7 +495,8 @@ int sched_done(sched_t *sched, uint64_t id, int engine_id, enum sched_outcome ou
         return -1;
     }
     step_settle(sched);
-    step_serve(sched, engine);
+    while (step_serve(sched, engine) && part) /* after a part there is room for more than one */
+        ;
     step_settle(sched);
     return end;
 }
@@ -523,12 +537,17 @@ int sched_task_blocked(sched_t *sched, uint64_t id, int engine_id, bool blocked)
     if ((narrow ? task->blocked : part->blocked) == blocked)
         return 0;
     fleet_shift(&sched->fleet, engine, blocked ? -1 : 1);
+    engine->waiting += blocked ? 1 : -1;
+    if (blocked)
+        gang_excuse(sched, engine);
     if (narrow)
         task->blocked = blocked;
     else
         part->blocked = blocked;
     if (narrow || part->task)
         flow_hold(&sched->flows, flow_of(narrow ? task : part->task), blocked ? -1 : 1);
+    gang_review(sched, engine);
+    gang_refill(sched);
     while (step_serve(sched, engine))
         ;
     step_settle(sched);

@@ -62,9 +62,9 @@ struct sched_policy {
 extern const struct sched_policy sched_leastload;
 
 /* The policy of that name, NULL with errno ENOENT. */
-/* As what sched_policy_at has it; -1: ENOENT. */
-int sched_policy_index(const char *name);
 const struct sched_policy *sched_policy_find(const char *name);
+/* The i of sched_policy_at that gives it; -1: ENOENT. */
+int sched_policy_index(const char *name);
 /* The i-th policy, NULL behind the last. */
 const struct sched_policy *sched_policy_at(size_t i);
 
@@ -154,7 +154,7 @@ struct sched_task {
  * task whose turn it is gathers engines as they get idle, and one at a time does so. */
 int sched_submit(sched_t *sched, const struct sched_task *task, int64_t now_ms);
 
-/* How a task ended on an engine. Of a wide one the last of these that an engine reports counts. */
+/* How a task ended on an engine. Of a wide one the greatest that an engine reports counts. */
 enum sched_outcome {
     SCHED_SUCCEEDED,
     SCHED_FAILED,
@@ -165,7 +165,9 @@ enum sched_outcome {
  * queue (even a full one) and waits for an engine where it has not failed yet; when it has failed
  * on all that are alive, for any of them again. The answer is SCHED_RETRY; else SCHED_FINISHED, and
  * *item (may be NULL) is the caller's again. SCHED_PARTIAL: other engines of a wide task have not
- * reported, or it has ended without this one. -1: ENOENT it does not run there. */
+ * reported, or it has ended without this one, or it was dropped: when it was stopped (ABORTED), or
+ * has failed with retries left and not enough engines (UNREACHABLE), where its first engine counts
+ * on its being run again. -1: ENOENT it does not run there. */
 enum sched_done { SCHED_FINISHED = 0, SCHED_RETRY = 1, SCHED_PARTIAL = 2 };
 int sched_done(sched_t *sched, uint64_t task, int engine, enum sched_outcome outcome, void **item);
 

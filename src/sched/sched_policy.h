@@ -9,13 +9,16 @@
 /* Why an engine takes no tasks: bits. */
 #define CLOSED_PAUSED 1u
 #define CLOSED_GATHERED 2u /* for a wide task */
+#define CLOSED_TOGETHER                                                                            \
+    4u /* runs one, beside which nothing else can run: others wait for it there */
 
 #define PLACE_UNKNOWN (-1)
 
 struct engine {
     int id;
     unsigned closed;            /* 0: open; else it is on no level */
-    int load;                   /* tasks it holds */
+    int load;                   /* tasks it holds, but for those that wait for others */
+    int waiting;                /* those */
     int vacant;                 /* its place in fleet->vacant, -1: it takes no tasks */
     uint64_t since;             /* of that load; less is longer ago */
     uint64_t used;              /* when it was given a task; less is longer ago */

@@ -109,6 +109,8 @@ void gang_excuse(sched_t *sched, struct engine *engine);
 void gang_refill(sched_t *sched);
 
 struct part *gang_part(const struct engine *engine, uint64_t id); /* NULL: none */
+/* Closes or opens the engine, as its parts are. */
+void gang_review(sched_t *sched, struct engine *engine);
 int gang_done(sched_t *sched, struct engine *engine, struct part *part, enum sched_outcome outcome,
               void **item);
 /* Takes the wide tasks of an engine that leaves from all their engines and appends them to `lost`.

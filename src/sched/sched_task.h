@@ -93,8 +93,8 @@ struct part {
 /* A wide task's engines. */
 struct wide {
     int part_count, running;
-    enum sched_outcome worst;
-    struct part *parts[]; /* room for as many as it is wide */
+    enum sched_outcome worst, of_first; /* the first engine's, which answers */
+    struct part *parts[];               /* room for as many as it is wide */
 };
 
 #define EDGES_INSIDE 2

@@ -44,15 +44,15 @@ struct model_task {
     struct model_need after, follow;
     const struct sched_policy *policy; /* NULL: the scheduler's */
     int retries;
-    uint32_t engines;         /* that it runs on, bits */
-    int first;                /* the least of those that it began on */
-    int64_t deadline;         /* INT64_MAX: none */
-    unsigned due;             /* enum sched_drop, bits: the current event must cause one of them */
-    bool doomed;              /* `due` has been set, and what follows from that been found */
-    int lost;                 /* the engine that it must be said to be lost with */
-    enum sched_outcome worst; /* a wide one, so far */
-    bool blocked;             /* runs, and does not count */
-    bool declined;            /* by all */
+    uint32_t engines; /* that it runs on, bits */
+    int first;        /* the least of those that it began on */
+    int64_t deadline; /* INT64_MAX: none */
+    unsigned due;     /* enum sched_drop, bits: the current event must cause one of them */
+    bool doomed;      /* `due` has been set, and what follows from that been found */
+    int lost;         /* the engine that it must be said to be lost with */
+    enum sched_outcome worst, of_first; /* a wide one, so far */
+    bool blocked;                       /* runs, and does not count */
+    bool declined;                      /* by all */
     bool seen;
 };
 
@@ -74,6 +74,7 @@ static struct {
     struct model_task tasks[LIVE]; /* the task with id i is in slot i % LIVE */
     enum fate fates[HISTORY];      /* of id i in slot i % HISTORY */
     int places[HISTORY];           /* where it ended, -1: nowhere */
+    int parts[ENGINES];            /* of wide tasks, that run and do not wait */
     struct orphan orphans[LIVE];
     size_t orphan_count;
     uint64_t next_id, orders;
@@ -124,7 +125,7 @@ static uint32_t free_engines(void)
 {
     uint32_t bits = 0;
     for (int engine = 0; engine < ENGINES; engine++)
-        if (model.alive & ~model.paused & bit(engine))
+        if ((model.alive & ~model.paused & bit(engine)) && model.parts[engine] == 0)
             if (!model.options.prefetch || model.load[engine] < model.options.prefetch)
                 bits |= bit(engine);
     return bits;
@@ -202,6 +203,7 @@ static void model_put_back(struct model_task *task)
 static void model_leave(struct model_task *task, int engine)
 {
     task->engines &= ~bit(engine);
+    model.parts[engine] -= task->width > 1;
     if (!task->blocked) {
         model_load(engine, -1);
         model.held[task->client]--;
@@ -371,9 +373,10 @@ static void on_assign(void *arg, const struct sched_live *live, const int *engin
             !model.wide)
             check_least_loaded(task, engine);
         task->engines |= bit(engine);
+        model.parts[engine] += count > 1;
     }
     task->state = RUNNING;
-    task->worst = SCHED_SUCCEEDED;
+    task->worst = task->of_first = SCHED_SUCCEEDED;
     model.queued--;
     model.assigned++;
     model.gathered += count > 1;
@@ -643,6 +646,7 @@ static bool orphan_done(void)
     struct orphan done = *orphan;
     *orphan = model.orphans[--model.orphan_count];
     model_load(done.engine, -1);
+    model.parts[done.engine]--;
     MUST(sched_done(model.sched, done.id, done.engine, (enum sched_outcome)rnd(3), NULL) ==
          SCHED_PARTIAL);
     return true;
@@ -693,9 +697,21 @@ static void event_done(unsigned fail_percent)
                                  : chance(20)          ? SCHED_STOPPED
                                                        : SCHED_FAILED;
     task->worst = task->worst < outcome ? outcome : task->worst;
+    if (engine == task->first)
+        task->of_first = outcome;
+    bool counts_on_more = task->of_first == SCHED_FAILED && task->retries > 0;
     model_leave(task, engine);
     if (task->engines) {
         expected = SCHED_PARTIAL;
+    } else if (task->width > 1 && task->worst == SCHED_STOPPED && counts_on_more) {
+        expected = SCHED_PARTIAL;
+        task->due = 1u << SCHED_DROP_ABORTED;
+        model_consequences();
+    } else if (task->width > 1 && task->worst == SCHED_FAILED && task->retries > 0 &&
+               !reachable(task)) {
+        expected = SCHED_PARTIAL;
+        task->due = 1u << SCHED_DROP_UNREACHABLE;
+        model_consequences();
     } else if (task->worst == SCHED_FAILED && task->retries > 0 && reachable(task)) {
         expected = SCHED_RETRY;
         if (task->width == 1)
@@ -757,6 +773,7 @@ static void event_leave(int engine)
     model.alive &= ~bit(engine);
     model.paused &= ~bit(engine);
     lose_orphans(engine);
+    model.parts[engine] = 0;
     for (size_t i = 0; i < LIVE; i++) {
         struct model_task *task = &model.tasks[i];
         if (task->state == RUNNING && (task->engines & bit(engine))) {
@@ -927,6 +944,7 @@ static void play_round(long events)
     memset(model.tasks, 0, sizeof model.tasks);
     memset(model.fates, 0, sizeof model.fates);
     memset(model.held, 0, sizeof model.held);
+    memset(model.parts, 0, sizeof model.parts);
     model.sched = sched_create(&model.options, &callbacks, &model);
     ck_assert_ptr_nonnull(model.sched);
     for (uint64_t i = rnd(ENGINES); i > 0; i--)
