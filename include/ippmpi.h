@@ -99,8 +99,8 @@ typedef int (*ipp_task_fn)(ipp_t *ipp, const void *payload, size_t size, ipp_tas
                            void *arg);
 
 /* Collective over ipp_comm: all ranks register the same names in the same order, and return when
- * all have. `fn` gets `arg`. NULL: EINVAL the name is empty, longer than 63 bytes, known already or
- * not the same everywhere; ENOMEM; ECANCELED the job ends. */
+ * all have. `fn` gets `arg`. NULL: EINVAL the name is empty, longer than 63 bytes, not UTF-8, known
+ * already or not the same everywhere; ENOMEM; ECANCELED the job ends. */
 IPP_API ipp_task_type_t *ipp_task_register(ipp_t *ipp, const char *name, ipp_task_fn fn, void *arg);
 
 /* Which ends of other tasks count: bits. */
@@ -192,11 +192,12 @@ IPP_API long ipp_task_serve(ipp_t *ipp);
 IPP_API int ipp_task_serve_clients(ipp_t *ipp);
 
 /* Inside a task: the communicator of the ranks that run it together, in order of their ranks in
- * ipp_comm; with width 1 MPI_COMM_SELF. The library's, until the task's function returns. All of
- * them run the function with the same payload; the result is what rank 0 of it puts, and the task
- * has failed when it did on one of them. Where one of them dies, the task is lost,
- * ipp_task_cancelled tells the others, and what they call of MPI on it may not return.
- * MPI_COMM_NULL outside of tasks. */
+ * ipp_comm; with width 1 MPI_COMM_SELF. Collective: they make it the first time that they call
+ * this, which all of them have to do. The library's, until the task's function returns. All of them
+ * run the function with the same payload; the result is what rank 0 of it puts, and the task has
+ * failed when it did on one of them. Where one of them dies, the task is lost, ipp_task_cancelled
+ * tells the others, and what they call of MPI on it may not return. MPI_COMM_NULL outside of tasks,
+ * and where MPI has failed. */
 IPP_API MPI_Comm ipp_task_comm(const ipp_t *ipp);
 
 /* Inside a task: whether it is not wanted any more, for ipp_task_cancel or a client has said so, or

@@ -25,15 +25,16 @@ enum link_kind {
     LINK_TASK, /* bridge to balancer: a request for anyone; frame 0 is struct link_task, the request
                   follows */
     LINK_HANDOVER, /* balancer to bridge: task `request`, whose frames the bridge keeps, goes to
-                      `engine`; value: retries left */
+                      the engines of frame 0 (int32_t); value: retries left */
     LINK_REPLY, /* engine to bridge: the final answer of one engine; value: enum link_status; frames
                    as a request */
     LINK_PUBLISH, /* engine to bridge: iopub; frame 0 is the topic, then as a request */
     LINK_DONE,    /* engine to balancer: a task ended here; value: enum link_status */
     LINK_DROPPED, /* balancer to bridge: a task that will never run; value: why (enum sched_drop);
                      frame 0, if any: the number of the task that it depends on, or a text */
-    LINK_ABORT,   /* bridge to engine or balancer, balancer to the bridge for `engine`: take this
-                     request off the queue; request 0: all of   the queue */
+    LINK_ABORT,   /* bridge to engine or balancer, balancer to engine, or to the bridge for it: take
+                     this request off the queue; request 0: all of the queue; value: LINK_TAKEN_BACK
+                     or 0 */
     LINK_PLACES,  /* bridge to balancer: frame 0: struct sched_place of each engine */
     LINK_EXPLAIN, /* bridge to balancer: frame 0: the number of a task; back with struct sched_why,
                      or none */
@@ -73,6 +74,9 @@ enum link_status {
 
 /* LINK_PARTIAL: of the engines that it is from one has died. */
 #define LINK_PART_LOST INT32_MIN
+
+/* LINK_ABORT: the balancer answers for it, or has it run elsewhere. */
+#define LINK_TAKEN_BACK 1
 
 enum link_flags {
     LINK_FROM_BALANCER = 1, /* LINK_REQUEST: tell the balancer how it ended */

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <uthash.h>
 
-struct cancel {
+struct cancel_entry {
     uint64_t task, mark;
+    enum cancel why;
     UT_hash_handle hh;
 };
 
@@ -16,7 +17,7 @@ struct cancels {
     pthread_mutex_t mutex;
     _Atomic size_t count;
     uint64_t mark;
-    struct cancel *all;
+    struct cancel_entry *all;
 };
 
 cancels_t *cancels_create(void)
@@ -36,30 +37,32 @@ void cancels_destroy(cancels_t *cancels)
     free(cancels);
 }
 
-static struct cancel *find(cancels_t *cancels, uint64_t task)
+static struct cancel_entry *find(cancels_t *cancels, uint64_t task)
 {
-    struct cancel *cancel;
-    HASH_FIND(hh, cancels->all, &task, sizeof task, cancel);
-    return cancel;
+    struct cancel_entry *entry;
+    HASH_FIND(hh, cancels->all, &task, sizeof task, entry);
+    return entry;
 }
 
-static void drop(cancels_t *cancels, struct cancel *cancel)
+static void drop(cancels_t *cancels, struct cancel_entry *entry)
 {
-    HASH_DEL(cancels->all, cancel); /* NOLINT(clang-analyzer-unix.Malloc): uthash's links */
+    HASH_DEL(cancels->all, entry); /* NOLINT(clang-analyzer-unix.Malloc): uthash's links */
     atomic_fetch_sub(&cancels->count, 1);
-    free(cancel);
+    free(entry);
 }
 
-void cancels_add(cancels_t *cancels, uint64_t task)
+void cancels_add(cancels_t *cancels, uint64_t task, enum cancel why)
 {
     pthread_mutex_lock(&cancels->mutex);
-    struct cancel *known = find(cancels, task), *cancel = known ? NULL : malloc(sizeof *cancel);
-    if (known)
-        known->mark = ++cancels->mark;
-    if (cancel) {
-        *cancel = (struct cancel){ .task = task, .mark = ++cancels->mark };
-        HASH_ADD(hh, cancels->all, task, sizeof cancel->task, cancel);
+    struct cancel_entry *entry = find(cancels, task);
+    if (!entry && (entry = calloc(1, sizeof *entry)) != NULL) {
+        entry->task = task;
+        HASH_ADD(hh, cancels->all, task, sizeof entry->task, entry);
         atomic_fetch_add(&cancels->count, 1);
+    }
+    if (entry) {
+        entry->mark = ++cancels->mark;
+        entry->why = entry->why > why ? entry->why : why;
     }
     pthread_mutex_unlock(&cancels->mutex);
 }
@@ -74,17 +77,17 @@ bool cancels_has(cancels_t *cancels, uint64_t task)
     return found;
 }
 
-bool cancels_take(cancels_t *cancels, uint64_t task)
+enum cancel cancels_take(cancels_t *cancels, uint64_t task)
 {
     if (atomic_load(&cancels->count) == 0)
-        return false;
+        return CANCEL_NONE;
     pthread_mutex_lock(&cancels->mutex);
-    struct cancel *cancel = find(cancels, task);
-    bool found = cancel != NULL;
-    if (found)
-        drop(cancels, cancel);
+    struct cancel_entry *entry = find(cancels, task);
+    enum cancel why = entry ? entry->why : CANCEL_NONE;
+    if (entry)
+        drop(cancels, entry);
     pthread_mutex_unlock(&cancels->mutex);
-    return found;
+    return why;
 }
 
 uint64_t cancels_mark(cancels_t *cancels)
@@ -99,12 +102,12 @@ uint64_t cancels_mark(cancels_t *cancels)
 
 void cancels_forget(cancels_t *cancels, uint64_t mark)
 {
-    struct cancel *cancel, *next;
+    struct cancel_entry *entry, *next;
     pthread_mutex_lock(&cancels->mutex);
-    HASH_ITER(hh, cancels->all, cancel, next)
+    HASH_ITER(hh, cancels->all, entry, next)
     {
-        if (cancel->mark <= mark)
-            drop(cancels, cancel);
+        if (entry->mark <= mark)
+            drop(cancels, entry);
     }
     pthread_mutex_unlock(&cancels->mutex);
 }

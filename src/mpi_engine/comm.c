@@ -45,7 +45,11 @@ static void on_abort(struct engine *engine, const struct link_envelope *asked)
 {
     for (struct request *r; (r = run_queue_take(engine->queue, asked->request)) != NULL;)
         reply_aborted(engine, r);
-    if (asked->flags & LINK_INTERRUPT)
+    if (asked->value == LINK_TAKEN_BACK)
+        atomic_store(&engine->taken_back, asked->request);
+    if (engine->tasks && asked->flags & LINK_INTERRUPT)
+        tasks_abort(engine->tasks, asked->request, asked->value == LINK_TAKEN_BACK);
+    else if (asked->flags & LINK_INTERRUPT)
         engine_interrupt(engine, asked->request);
 }
 
@@ -197,8 +201,7 @@ static void on_request(struct engine *engine, struct link_message *msg)
     } else if ((engine->tasks != NULL) != (request->envelope.op == WIRE_OP_TASK))
         refuse_kind(engine, request);
     else {
-        if (engine->tasks)
-            tasks_renew(engine->tasks, request->envelope.request);
+        engine_renew(engine, request->envelope.request);
         run_queue_push(engine->queue, request, false);
     }
 }
@@ -210,6 +213,11 @@ static void on_run(struct engine *engine, struct link_message *msg)
     if (!batch) {
         ipp_log(IPP_LOG_ERROR, "a batch of tasks cannot be taken");
         abort();
+    }
+    if (atomic_load(&engine->retired) || atomic_load(&engine->main_done)) {
+        tasks_abandon(engine->tasks, batch->frames.at[0], 0);
+        request_free(batch);
+        return;
     }
     tasks_renew_batch(engine->tasks, batch->frames.at[0]);
     run_queue_push(engine->queue, batch, false);

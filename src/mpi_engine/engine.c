@@ -43,15 +43,17 @@ void engine_set_running(struct engine *engine, uint64_t request)
     engine->running = request;
     if (request == 0)
         run_queue_forget_last(engine->queue);
-    else if (request == engine->doomed)
+    else if (request == engine->doomed) {
+        engine->doomed = 0;
         strike(engine);
+    }
     pthread_mutex_unlock(&engine->running_mutex);
 }
 
 void engine_interrupt(struct engine *engine, uint64_t request)
 {
     if (engine->tasks) {
-        tasks_abort(engine->tasks, request);
+        tasks_abort(engine->tasks, request, false);
         return;
     }
     pthread_mutex_lock(&engine->running_mutex);
@@ -60,6 +62,18 @@ void engine_interrupt(struct engine *engine, uint64_t request)
     else if (request != 0 && run_queue_knows(engine->queue, request))
         engine->doomed = request;
     pthread_mutex_unlock(&engine->running_mutex);
+}
+
+void engine_renew(struct engine *engine, uint64_t request)
+{
+    pthread_mutex_lock(&engine->running_mutex);
+    if (engine->doomed == request)
+        engine->doomed = 0;
+    if (atomic_load(&engine->taken_back) == request)
+        atomic_store(&engine->taken_back, 0);
+    pthread_mutex_unlock(&engine->running_mutex);
+    if (engine->tasks)
+        tasks_renew(engine->tasks, request);
 }
 
 bool engine_was_interrupted(struct engine *engine)
@@ -80,8 +94,12 @@ static void give_up(struct engine *engine, const char *why)
 /* What will never run is answered, not dropped. */
 static void answer_leftovers(struct engine *engine)
 {
-    for (struct request *r; (r = run_queue_take(engine->queue, 0)) != NULL;) {
-        request_reply_error(engine, r, "EngineError", "the engine ended before it could run this");
+    for (struct request *r; (r = run_queue_take_any(engine->queue)) != NULL;) {
+        if (r->op)
+            request_reply_error(engine, r, "EngineError",
+                                "the engine ended before it could run this");
+        else
+            tasks_abandon(engine->tasks, r->frames.at[0], 0);
         request_free(r);
     }
 }
@@ -101,7 +119,6 @@ static int fill(struct engine *engine, ipp_err_t *err)
     if (!engine->output)
         return -1;
     engine->main_thread = pthread_self();
-    engine->together = MPI_COMM_SELF;
     pthread_mutex_init(&engine->running_mutex, NULL);
     engine->drive = drive_start(engine, err);
     return engine->drive ? 0 : -1;

@@ -34,6 +34,16 @@ struct reduction {
     struct partials_tree tree;
     uint32_t taken; /* a bit for each child that was heard */
     bool sent;      /* the parent has heard from here */
+    bool met;       /* of a wide task: all have come, or one will not */
+    bool over;      /* and so there is no end to tell of */
+};
+
+/* The engines that run the task at hand together. */
+struct gang {
+    uint64_t number; /* of the task */
+    const int32_t *engines;
+    size_t count;  /* 0: this one alone runs it */
+    MPI_Comm comm; /* MPI_COMM_NULL: not asked for yet */
 };
 
 enum { FRAME_HEADER, FRAME_PARENT, FRAME_METADATA, FRAME_CONTENT, FRAME_BUFFERS };
@@ -50,15 +60,16 @@ struct engine {
     struct run_queue *queue;
     struct output *output;
     struct tasks *tasks; /* of an application; else NULL */
-    MPI_Comm together;   /* of the engines that run this task; main thread only */
+    struct gang gang;    /* main thread only */
     partials_t *partials;
     transfers_t *transfers; /* for who drives */
     pthread_mutex_t running_mutex;
     _Atomic uint64_t running; /* the request that is being run, whom an interrupt hits; 0: none */
     _Atomic uint64_t struck;  /* the last one that was interrupted */
-    uint64_t doomed;          /* one off the queue that is to be interrupted as soon as it runs */
-    atomic_bool interrupted;  /* since the main thread last looked at its signals */
-    atomic_bool ready;        /* so are all engines */
+    uint64_t doomed;          /* one that is to be interrupted as soon as it runs */
+    _Atomic uint64_t taken_back; /* the last one that the balancer answers or has run elsewhere */
+    atomic_bool interrupted;     /* since the main thread last looked at its signals */
+    atomic_bool ready;           /* so are all engines */
     atomic_bool main_done, stopping, retired;
     bool hello_sent; /* main thread only */
     bool finalize;   /* set before drive_join returns */
@@ -85,6 +96,8 @@ void run_queue_nudge(struct run_queue *queue);
 /* Takes request number `id` off the queue, any when 0; NULL when there is none. What other engines
  * may have begun stays, and so do batches of tasks. */
 struct request *run_queue_take(struct run_queue *queue, uint64_t id);
+/* Takes whatever is left, batches too; NULL: nothing is. */
+struct request *run_queue_take_any(struct run_queue *queue);
 /* Whether request number `id` waits there, or was given by pop or await last, and not forgotten. */
 bool run_queue_knows(struct run_queue *queue, uint64_t id);
 void run_queue_forget_last(struct run_queue *queue);
@@ -130,14 +143,14 @@ struct reduction *reduction_new(const struct engine *engine, const char *method,
 struct reduction *reduction_of_request(const struct engine *engine, ipp_frame_t *metadata);
 /* Tells the parent, once; moves `frames` (content, buffers). -1: it is dead. */
 int reduction_send(struct reduction *reduction, uint64_t number, int status, ipp_frames_t *frames);
-/* Main thread: drives until the child has spoken or died, *enough is true, or ipp_now_ms gets to
- * `deadline_ms` (-1: never). */
-void reduction_wait(const struct reduction *reduction, uint64_t number, int child,
-                    const atomic_bool *enough, int64_t deadline_ms);
-/* Nothing will come from this child but what is here. */
-bool reduction_child_lost(const struct reduction *reduction, int child);
-/* Moves out what a child said; false while it has said nothing. */
-bool reduction_take(struct reduction *reduction, uint64_t number, int child, int *status,
+/* Main thread: drives until the neighbour has spoken or died, *enough is true, there is something
+ * to run (`or_work`), or ipp_now_ms gets to `deadline_ms` (-1: never). */
+void reduction_wait(const struct reduction *reduction, uint64_t number, int neighbour,
+                    const atomic_bool *enough, bool or_work, int64_t deadline_ms);
+/* Nothing will come from this neighbour but what is here. */
+bool reduction_lost(const struct reduction *reduction, int neighbour);
+/* Moves out what a neighbour said; false while it has said nothing. */
+bool reduction_take(struct reduction *reduction, uint64_t number, int neighbour, int *status,
                     ipp_frames_t *frames);
 /* A parent that has heard nothing is told of an error. NULL is fine. */
 void reduction_free(struct reduction *reduction, uint64_t number);
@@ -165,6 +178,8 @@ void engine_set_running(struct engine *engine, uint64_t request);
 /* Interrupts the request, now or, if it has just been taken off the queue, when it begins. 0:
  * whichever runs; does nothing when none does. */
 void engine_interrupt(struct engine *engine, uint64_t request);
+/* The request comes to be run: what was said of an earlier time that it was here is past. */
+void engine_renew(struct engine *engine, uint64_t request);
 /* Whether that has happened to the request that runs. */
 bool engine_was_interrupted(struct engine *engine);
 
@@ -176,8 +191,12 @@ void tasks_quiet(struct tasks *tasks, int failed);
  * time that they were here is past. */
 void tasks_renew(struct tasks *tasks, uint64_t number);
 void tasks_renew_batch(struct tasks *tasks, ipp_frame_t *batch);
-/* The task is not wanted any more; 0: whichever runs. Any thread. */
-void tasks_abort(struct tasks *tasks, uint64_t number);
+/* Those of the batch from `at` on will not be run here: who would run them together with this
+ * engine is told. */
+void tasks_abandon(struct tasks *tasks, ipp_frame_t *batch, size_t at);
+/* The task is not wanted any more, or (`taken_back`) the balancer answers for it or has it run
+ * elsewhere; 0: whichever runs. Any thread. */
+void tasks_abort(struct tasks *tasks, uint64_t number, bool taken_back);
 
 /* ---- drive.c: who drives the link. The main thread while it waits for a request, so that a
  * request costs no switch of threads; the comm thread while the main thread runs one for longer

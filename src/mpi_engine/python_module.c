@@ -16,6 +16,16 @@ struct request_object {
     PyObject_HEAD struct request *request; /* NULL once answered */
 };
 
+/* Takes content and buffers. */
+static void end_request(struct request *request, enum link_status status, ipp_frame_t *content,
+                        ipp_frames_t *buffers)
+{
+    if (request->gang)
+        together_reply(the_engine, request, status, content, buffers);
+    else
+        request_reply(the_engine, request, status, content, buffers);
+}
+
 /* ---- Request ---- */
 
 static struct request *alive(PyObject *self)
@@ -115,8 +125,9 @@ static void request_object_free(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     struct request *r = ((struct request_object *)self)->request;
     if (r) { /* dropped without an answer: it still gets one */
+        json_t *error = request_error(the_engine, r, "EngineError", "the engine gave no answer");
         Py_BEGIN_ALLOW_THREADS
-        request_reply_error(the_engine, r, "EngineError", "the engine gave no answer");
+        end_request(r, LINK_ERROR, wire_json_frame_new(error), &(ipp_frames_t){ 0 });
         request_free(r);
         Py_END_ALLOW_THREADS
     }
@@ -166,20 +177,17 @@ static void say_hello(void)
     Py_END_ALLOW_THREADS
 }
 
-/* Where several engines run it, all of them get together first; false: MPI has failed, which is its
- * answer. */
+/* Where several engines run it, all of them get together first; false: that has failed, which is
+ * its answer. */
 static bool begin(struct request *request)
 {
     if (!request->gang)
         return true;
     size_t count = ipp_frame_size(request->gang) / sizeof(int32_t);
-    if (together_begin(the_engine, request->envelope.request, ipp_frame_data(request->gang),
-                       count) == 0)
+    if (together_begin(the_engine, request->reduction, request->envelope.request,
+                       ipp_frame_data(request->gang), count))
         return true;
-    json_t *content = request_error(the_engine, request, "EngineError",
-                                    "MPI cannot make a communicator of the task's engines");
-    ipp_frames_t none = { 0 };
-    together_reply(the_engine, request, LINK_ERROR, wire_json_frame_new(content), &none);
+    request_reply_error(the_engine, request, "EngineError", TOGETHER_LOST_TEXT);
     request_free(request);
     return false;
 }
@@ -257,10 +265,7 @@ static PyObject *reply(PyObject *module, PyObject *args)
     Py_BEGIN_ALLOW_THREADS
     engine_set_running(the_engine, 0);
     output_flush(the_engine->output);
-    if (request->gang)
-        together_reply(the_engine, request, (enum link_status)status, content_frame, &frames);
-    else
-        request_reply(the_engine, request, (enum link_status)status, content_frame, &frames);
+    end_request(request, (enum link_status)status, content_frame, &frames);
     request_free(request);
     Py_END_ALLOW_THREADS
     buffers_collect();
@@ -350,7 +355,13 @@ static PyObject *store_task_comm(PyObject *module, PyObject *address)
     MPI_Comm *handle = PyLong_AsVoidPtr(address);
     if (!handle)
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no MPI_Comm at address 0");
-    *handle = the_engine->together;
+    MPI_Comm comm;
+    Py_BEGIN_ALLOW_THREADS
+    comm = together_comm(the_engine);
+    Py_END_ALLOW_THREADS
+    if (comm == MPI_COMM_NULL)
+        return PyErr_Format(PyExc_RuntimeError, "MPI cannot make a communicator of the engines");
+    *handle = comm;
     Py_RETURN_NONE;
 }
 

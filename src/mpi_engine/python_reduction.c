@@ -97,13 +97,14 @@ PyObject *python_reduction_await(struct engine *engine, struct request *request,
             return NULL;
         int status;
         ipp_frames_t frames;
-        bool lost = reduction_child_lost(reduction, child); /* first: it may have spoken before */
+        bool lost = reduction_lost(reduction, child); /* first: it may have spoken before */
         if (reduction_take(reduction, number, child, &status, &frames))
             return told(status, &frames);
         if (lost)
             Py_RETURN_NONE;
         Py_BEGIN_ALLOW_THREADS
-        reduction_wait(reduction, number, child, &engine->interrupted, ipp_now_ms() + LOOK_MS);
+        reduction_wait(reduction, number, child, &engine->interrupted, false,
+                       ipp_now_ms() + LOOK_MS);
         Py_END_ALLOW_THREADS
     }
 }

@@ -51,13 +51,13 @@ int reduction_send(struct reduction *reduction, uint64_t number, int status, ipp
                      frames);
 }
 
-bool reduction_take(struct reduction *reduction, uint64_t number, int child, int *status,
+bool reduction_take(struct reduction *reduction, uint64_t number, int neighbour, int *status,
                     ipp_frames_t *frames)
 {
-    if (!partials_take(reduction->engine->partials, number, child, status, frames))
+    if (!partials_take(reduction->engine->partials, number, neighbour, status, frames))
         return false;
     for (int i = 0; i < reduction->tree.child_count; i++)
-        if (reduction->tree.children[i] == child)
+        if (reduction->tree.children[i] == neighbour)
             reduction->taken |= 1U << i;
     return true;
 }
@@ -67,27 +67,30 @@ bool reduction_take(struct reduction *reduction, uint64_t number, int child, int
 struct awaited {
     const struct reduction *reduction;
     uint64_t number;
-    int child;
+    int neighbour;
     const atomic_bool *enough;
+    bool or_work;
 };
 
-bool reduction_child_lost(const struct reduction *reduction, int child)
+bool reduction_lost(const struct reduction *reduction, int neighbour)
 {
-    return link_is_lost(reduction->engine->link, child + IPP_SERVICE_RANKS);
+    return link_is_lost(reduction->engine->link, neighbour + IPP_SERVICE_RANKS);
 }
 
 static bool nothing_yet(void *arg)
 {
     const struct awaited *awaited = arg;
+    const struct engine *engine = awaited->reduction->engine;
     return !atomic_load(awaited->enough) &&
-           !partials_has(awaited->reduction->engine->partials, awaited->number, awaited->child) &&
-           !reduction_child_lost(awaited->reduction, awaited->child);
+           !(awaited->or_work && run_queue_pending(engine->queue)) &&
+           !partials_has(engine->partials, awaited->number, awaited->neighbour) &&
+           !reduction_lost(awaited->reduction, awaited->neighbour);
 }
 
-void reduction_wait(const struct reduction *reduction, uint64_t number, int child,
-                    const atomic_bool *enough, int64_t deadline_ms)
+void reduction_wait(const struct reduction *reduction, uint64_t number, int neighbour,
+                    const atomic_bool *enough, bool or_work, int64_t deadline_ms)
 {
-    struct awaited awaited = { reduction, number, child, enough };
+    struct awaited awaited = { reduction, number, neighbour, enough, or_work };
     drive_while(reduction->engine->drive, nothing_yet, &awaited, deadline_ms);
 }
 
@@ -111,10 +114,10 @@ void reduction_free(struct reduction *reduction, uint64_t number)
     if (!reduction)
         return;
     const struct partials_tree *tree = &reduction->tree;
-    if (tree->parent >= 0 && !reduction->sent)
+    if (tree->parent >= 0 && !reduction->sent && !reduction->over)
         send_nothing(reduction, number);
-    for (int i = 0; i < tree->child_count; i++)
-        if (!(reduction->taken & 1U << i) && !reduction_child_lost(reduction, tree->children[i]))
+    for (int i = 0; i < tree->child_count && !reduction->over; i++)
+        if (!(reduction->taken & 1U << i) && !reduction_lost(reduction, tree->children[i]))
             partials_refuse(reduction->engine->partials, number, tree->children[i]);
     free(reduction);
 }

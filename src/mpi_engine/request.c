@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mpi_engine/engine.h"
+#include "mpi_engine/together.h"
 
 /* A copy of a broadcast that is answered one by one has a msg_id of its own, "ORIGINAL_UUID", which
  * the client knows. */
@@ -85,6 +86,8 @@ void request_free(struct request *request)
     if (!request)
         return;
     int saved_errno = errno;
+    if (request->gang && request->reduction)
+        together_abandon(request->reduction, request->envelope.request);
     reduction_free(request->reduction, request->envelope.request);
     ipp_frame_unref(request->gang);
     ipp_frames_clear(&request->frames);
@@ -157,11 +160,12 @@ void request_reply(struct engine *engine, struct request *request, enum link_sta
                    ipp_frame_t *content, ipp_frames_t *buffers)
 {
     bool task = request->envelope.flags & LINK_FROM_BALANCER;
-    if (task && !request->gang && status == LINK_ERROR && is_unmet(content))
+    if (task && !request->gang && status == LINK_ERROR && content && is_unmet(content))
         status = LINK_UNMET;
     bool again =
         status == LINK_UNMET || (task && status == LINK_ERROR && request->envelope.value > 0);
-    if (again || !request->answers) {
+    bool taken_back = task && atomic_load(&engine->taken_back) == request->envelope.request;
+    if (again || taken_back || !request->answers) {
         ipp_frame_unref(content);
         ipp_frames_clear(buffers);
     } else if (send_reply(engine, request, status, content, buffers) < 0) {

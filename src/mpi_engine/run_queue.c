@@ -138,6 +138,16 @@ struct request *run_queue_take(struct run_queue *queue, uint64_t id)
     return request;
 }
 
+struct request *run_queue_take_any(struct run_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    struct request *request = queue->head;
+    if (request)
+        unlink_from(queue, NULL, request);
+    pthread_mutex_unlock(&queue->mutex);
+    return request;
+}
+
 bool run_queue_knows(struct run_queue *queue, uint64_t id)
 {
     pthread_mutex_lock(&queue->mutex);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * C tasks, from the side of who runs them. */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -56,13 +57,14 @@ struct job_of_task {
     const struct ipp_task_type *type;
     const void *payload;
     size_t size;
-    const int32_t *engines; /* that run it together */
-    size_t width;           /* how many; 1: this one alone */
+    const int32_t *engines; /* that run it together, where `part` is not NULL */
+    size_t width;           /* how many */
+    struct reduction *part; /* this one's; NULL: it alone runs it */
 };
 
 MPI_Comm ipp_task_comm(const ipp_t *ipp)
 {
-    return ipp->tasks->depth > 0 ? ipp->engine->together : MPI_COMM_NULL;
+    return ipp->tasks->depth > 0 ? together_comm(ipp->engine) : MPI_COMM_NULL;
 }
 
 bool ipp_task_cancelled(const ipp_t *ipp)
@@ -72,44 +74,40 @@ bool ipp_task_cancelled(const ipp_t *ipp)
            (atomic_load(&ipp->engine->stopping) || cancels_has(tasks->cancels, tasks->running));
 }
 
-/* What its function returns, in *value; one that is wide ends with the others. */
-static enum together_end call_together(struct tasks *tasks, const struct job_of_task *job,
-                                       ipp_task_output_t *output, int *value)
+static int call_function(struct tasks *tasks, const struct job_of_task *job,
+                         ipp_task_output_t *output)
+{
+    int value = job->type->fn(tasks->ipp, job->payload, job->size, output, job->type->arg);
+    return value == LINK_PART_LOST ? INT32_MAX : value;
+}
+
+static int call_together(struct tasks *tasks, const struct job_of_task *job,
+                         ipp_task_output_t *output)
 {
     struct engine *engine = tasks->ipp->engine;
     ipp_frames_t none = { 0 };
-    struct reduction *part = reduction_new(engine, "task", job->engines, job->width);
-    if (!part)
-        abort(); /* the others would wait for ever */
-    *value = EIO;
-    if (together_begin(engine, job->number, job->engines, job->width) == 0)
-        *value = job->type->fn(tasks->ipp, job->payload, job->size, output, job->type->arg);
-    if (*value == LINK_PART_LOST)
-        *value = INT32_MAX;
-    enum together_end end = together_end(engine, part, job->number, value, &none);
-    reduction_free(part, job->number);
+    if (!together_begin(engine, job->part, job->number, job->engines, job->width))
+        return LINK_PART_LOST;
+    int value = call_function(tasks, job, output);
+    together_end(engine, job->part, job->number, &value, &none);
     ipp_frames_clear(&none);
-    return end;
+    return value;
 }
 
-static enum together_end call(struct tasks *tasks, const struct job_of_task *job,
-                              ipp_task_output_t *output, int *value)
+/* What its function returned, or LINK_PART_LOST. */
+static int call(struct tasks *tasks, const struct job_of_task *job, ipp_task_output_t *output)
 {
     struct engine *engine = tasks->ipp->engine;
     uint64_t outer_task = tasks->running;
-    MPI_Comm outer_comm = engine->together;
-    enum together_end end = TOGETHER_FIRST;
+    struct gang outer_gang = engine->gang;
     atomic_store(&tasks->running, job->number);
-    engine->together = MPI_COMM_SELF;
+    engine->gang = (struct gang){ 0 };
     tasks->depth++;
-    if (job->width > 1)
-        end = call_together(tasks, job, output, value);
-    else
-        *value = job->type->fn(tasks->ipp, job->payload, job->size, output, job->type->arg);
+    int value = job->part ? call_together(tasks, job, output) : call_function(tasks, job, output);
     tasks->depth--;
-    engine->together = outer_comm;
+    engine->gang = outer_gang;
     atomic_store(&tasks->running, outer_task);
-    return end;
+    return value;
 }
 
 /* ---- tasks of ranks ---- */
@@ -146,42 +144,90 @@ static void tell_balancer(struct tasks *tasks, const struct link_record *record)
         abort();
 }
 
-/* Sets what the record says of the end. A wide task that others have begun is not left out. */
-static enum together_end run_record(struct tasks *tasks, struct link_record *record,
-                                    ipp_task_output_t *output)
+/* Engines that run it together; 1: this one alone. */
+static size_t width_of(const struct link_record *record)
+{
+    return record->status;
+}
+
+/* This engine's part in a wide task; NULL: it is none. */
+static struct reduction *part_of(const struct tasks *tasks, struct link_record *record)
+{
+    if (width_of(record) < 2)
+        return NULL;
+    struct reduction *part =
+        reduction_new(tasks->ipp->engine, "task", link_record_bytes(record), width_of(record));
+    if (!part)
+        abort(); /* the others would wait for ever */
+    return part;
+}
+
+void tasks_abandon(struct tasks *tasks, ipp_frame_t *batch, size_t at)
+{
+    for (struct link_record *record; (record = link_batch_next(batch, &at)) != NULL;) {
+        struct reduction *part = part_of(tasks, record);
+        if (part)
+            together_abandon(part, record->task);
+        reduction_free(part, record->task);
+    }
+}
+
+static int run_record(struct tasks *tasks, struct link_record *record, struct reduction *part,
+                      ipp_task_output_t *output)
 {
     const char *payload = link_record_bytes(record);
-    size_t width = record->status, head = width > 1 ? link_engines_size(width) : 0;
+    size_t head = part ? link_engines_size(width_of(record)) : 0;
     struct job_of_task job = { .number = record->task,
                                .type = type_of(tasks, record->type),
                                .payload = payload + head,
                                .size = record->size - head,
                                .engines = (const void *)payload,
-                               .width = width };
-    enum together_end end = TOGETHER_FIRST;
-    bool skip = width < 2 && cancels_take(tasks->cancels, record->task);
-    record->value = 0;
-    if (!skip)
-        end = call(tasks, &job, output, &record->value);
-    bool cancelled = skip || cancels_take(tasks->cancels, record->task);
-    record->status = skip                 ? IPP_TASK_ABORTED
-                     : record->value == 0 ? IPP_TASK_OK
-                     : cancelled          ? IPP_TASK_ABORTED
-                                          : IPP_TASK_FAILED;
-    return end;
+                               .width = width_of(record),
+                               .part = part };
+    assert(job.type); /* all ranks had registered it before anyone could submit */
+    return call(tasks, &job, output);
+}
+
+/* Sets what the record says of the end. A wide task that others may have begun is not skipped. */
+static enum cancel end_record(struct tasks *tasks, struct link_record *record,
+                              struct reduction *part, ipp_task_output_t *output)
+{
+    enum cancel before = part ? CANCEL_NONE : cancels_take(tasks->cancels, record->task);
+    int value = before ? 0 : run_record(tasks, record, part, output);
+    enum cancel why = before ? before : cancels_take(tasks->cancels, record->task);
+    bool lost = value == LINK_PART_LOST;
+    record->value = lost ? 0 : value;
+    record->status = lost                            ? IPP_TASK_LOST
+                     : before || (why && value != 0) ? IPP_TASK_ABORTED
+                     : value != 0                    ? IPP_TASK_FAILED
+                                                     : IPP_TASK_OK;
+    return why;
+}
+
+/* What is run again, or answered by the balancer, has no result here; nor has what stopped because
+ * this engine is being shut down. */
+static bool has_result(const struct tasks *tasks, const struct link_record *record,
+                       enum cancel cancel)
+{
+    bool bad = record->status == IPP_TASK_FAILED || record->status == IPP_TASK_LOST;
+    bool stopped = record->status == IPP_TASK_ABORTED && atomic_load(&tasks->ipp->engine->retired);
+    return !(bad && record->retries > 0) && cancel != CANCEL_TAKEN_BACK && !stopped &&
+           !task_number_is_detached(record->task);
 }
 
 static void run(struct tasks *tasks, struct link_record *record)
 {
     ipp_task_output_t output = { 0 };
+    struct reduction *part = part_of(tasks, record);
     int64_t begin = ipp_now_ns();
-    enum together_end together = run_record(tasks, record, &output);
+    enum cancel cancel = end_record(tasks, record, part, &output);
     int64_t end = ipp_now_ns(), time = end - begin;
     record->time_ns = time > UINT32_MAX ? UINT32_MAX : (uint32_t)time;
-    bool again = record->status == IPP_TASK_FAILED && record->retries > 0;
-    if (!again && together == TOGETHER_FIRST && !task_number_is_detached(record->task))
+    bool speaks = !part || part->tree.parent < 0;
+    if (speaks && has_result(tasks, record, cancel))
         tell_submitter(tasks, record, &output);
     tell_balancer(tasks, record);
+    reduction_free(part, record->task);
     free(output.data);
     if (tasks->ended.used >= LINK_BATCH_BYTES || end - tasks->flushed_ns > RESULTS_WAIT_NS) {
         tasks_flush(tasks);
@@ -202,58 +248,70 @@ static const struct ipp_task_type *type_named(const struct tasks *tasks, const c
 static void refuse_name(struct tasks *tasks, struct request *asked, const char *name)
 {
     char text[1024];
-    int length = snprintf(text, sizeof text, "no task is called '%.64s'; there %s", name,
-                          tasks->types ? "are:" : "are none");
+    bool quoted = strlen(name) < sizeof tasks->types->name; /* others are nobody's, and long */
+    int length = snprintf(text, sizeof text, "no task is called '%s'; there %s",
+                          quoted ? name : "...", tasks->types ? "are:" : "are none");
     for (const struct ipp_task_type *type = tasks->types; type; type = type->next)
-        if (length < (int)sizeof text)
+        if ((size_t)length + strlen(type->name) + 1 < sizeof text)
             length += snprintf(text + length, sizeof text - (size_t)length, " %s", type->name);
     request_reply_error(tasks->ipp->engine, asked, "KeyError", text);
 }
 
-/* Takes what the task has put. */
-static void answer(struct tasks *tasks, struct request *asked, const struct ipp_task_type *type,
-                   int value, ipp_task_output_t *output)
+static json_t *failure(struct tasks *tasks, struct request *asked, const struct ipp_task_type *type,
+                       int value)
 {
     struct engine *engine = tasks->ipp->engine;
-    bool cancelled = cancels_take(tasks->cancels, asked->envelope.request);
+    char text[128];
+    if (value == LINK_PART_LOST)
+        return request_error(engine, asked, "EngineError", TOGETHER_LOST_TEXT);
+    snprintf(text, sizeof text, "%s returned %d", type->name, value);
+    json_t *content = request_error(engine, asked, "TaskFailed", text);
+    json_object_set_new(content, "code", json_integer(value));
+    return content;
+}
+
+static void answer(struct tasks *tasks, struct request *asked, const struct ipp_task_type *type,
+                   int value, const ipp_task_output_t *output)
+{
+    struct engine *engine = tasks->ipp->engine;
+    enum cancel cancel = cancels_take(tasks->cancels, asked->envelope.request);
+    bool aborted = cancel && value != 0 && value != LINK_PART_LOST;
     ipp_frames_t buffers = { 0 };
-    enum link_status status = value == 0 ? LINK_OK : cancelled ? LINK_ABORTED : LINK_ERROR;
-    json_t *content = json_pack("{s:s}", "status", value == 0 ? "ok" : "aborted");
-    if (status == LINK_OK)
-        ipp_frames_push_copy(&buffers, output->data, output->size);
-    if (status == LINK_ERROR) {
-        char text[128];
-        snprintf(text, sizeof text, "%s returned %d", type->name, value);
-        json_decref(content);
-        content = request_error(engine, asked, "TaskFailed", text);
-        json_object_set_new(content, "code", json_integer(value));
-    }
-    free(output->data);
-    request_reply(engine, asked, status, wire_json_frame_new(content), &buffers);
+    if (aborted && atomic_load(&engine->retired))
+        asked->answers = false; /* the balancer has it run elsewhere, or answers */
+    if (value == 0 && ipp_frames_push_copy(&buffers, output->data, output->size) < 0)
+        request_reply_error(engine, asked, "MemoryError", "no memory for the result");
+    else if (value == 0 || aborted)
+        request_reply(engine, asked, aborted ? LINK_ABORTED : LINK_OK,
+                      wire_json_frame_new(json_pack("{s:s}", "status", aborted ? "aborted" : "ok")),
+                      &buffers);
+    else
+        request_reply(engine, asked, LINK_ERROR,
+                      wire_json_frame_new(failure(tasks, asked, type, value)), &buffers);
 }
 
 static void run_named(struct tasks *tasks, struct request *asked, const struct ipp_task_type *type)
 {
-    ipp_frame_t *payload =
-        asked->frames.count > FRAME_BUFFERS ? asked->frames.at[FRAME_BUFFERS] : NULL;
+    const ipp_frames_t *frames = &asked->frames;
+    ipp_frame_t *payload = frames->count > FRAME_BUFFERS ? frames->at[FRAME_BUFFERS] : NULL;
     struct job_of_task job = { .number = asked->envelope.request,
                                .type = type,
                                .size = payload ? ipp_frame_size(payload) : 0,
-                               .engines = asked->gang ? ipp_frame_data(asked->gang) : NULL,
-                               .width = asked->gang ? ipp_frame_size(asked->gang) / sizeof(int32_t)
-                                                    : 1 };
+                               .part = asked->reduction };
+    if (asked->gang) {
+        job.engines = ipp_frame_data(asked->gang);
+        job.width = ipp_frame_size(asked->gang) / sizeof *job.engines;
+    }
     /* Small frames lie in their message as they come. */
     void *aligned = malloc(job.size > 0 ? job.size : 1);
     ipp_task_output_t output = { 0 };
-    int value = ENOMEM;
     if (!aligned)
         abort();
     if (job.size > 0)
         memcpy(aligned, ipp_frame_data(payload), job.size);
     job.payload = aligned;
-    if (call(tasks, &job, &output, &value) != TOGETHER_FIRST)
-        asked->answers = false;
-    answer(tasks, asked, type, value, &output);
+    answer(tasks, asked, type, call(tasks, &job, &output), &output);
+    free(output.data);
     free(aligned);
 }
 

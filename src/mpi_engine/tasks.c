@@ -43,6 +43,8 @@ struct tasks *tasks_create(ipp_t *ipp)
 void tasks_close(struct tasks *tasks)
 {
     tasks_flush(tasks);
+    if (tasks->batch)
+        tasks_abandon(tasks, tasks->batch, tasks->batch_at);
 }
 
 void tasks_destroy(struct tasks *tasks, bool finalize)
@@ -68,7 +70,10 @@ void tasks_destroy(struct tasks *tasks, bool finalize)
 
 static bool name_is_fine(const struct tasks *tasks, const char *name)
 {
-    if (!name[0] || strlen(name) >= sizeof tasks->types->name || tasks->type_count == TYPES_MAX)
+    json_t *utf8 = json_string(name);
+    json_decref(utf8);
+    if (!utf8 || !name[0] || strlen(name) >= sizeof tasks->types->name ||
+        tasks->type_count == TYPES_MAX)
         return false;
     for (const struct ipp_task_type *type = tasks->types; type; type = type->next)
         if (strcmp(type->name, name) == 0)
@@ -316,11 +321,11 @@ void tasks_renew_batch(struct tasks *tasks, ipp_frame_t *batch)
         cancels_take(tasks->cancels, record->task);
 }
 
-void tasks_abort(struct tasks *tasks, uint64_t number)
+void tasks_abort(struct tasks *tasks, uint64_t number, bool taken_back)
 {
     uint64_t task = number ? number : atomic_load(&tasks->running);
     if (task != 0)
-        cancels_add(tasks->cancels, task);
+        cancels_add(tasks->cancels, task, taken_back ? CANCEL_TAKEN_BACK : CANCEL_UNWANTED);
 }
 
 /* ---- waiting ---- */
@@ -355,14 +360,17 @@ static bool nothing_yet(void *arg)
            !(wait->tasks->depth > 0 && run_queue_pending(engine->queue));
 }
 
+void tasks_tell_blocked(const struct tasks *tasks, uint64_t number, bool blocked)
+{
+    struct link_envelope envelope = {
+        .kind = LINK_BLOCKED, .engine = tasks->ipp->engine->id, .request = number, .value = blocked
+    };
+    link_send(tasks->ipp->job.link, BALANCER_RANK, LINK_DATA, &envelope, NULL);
+}
+
 static void tell_blocked(struct wait *wait, bool blocked)
 {
-    struct tasks *tasks = wait->tasks;
-    struct link_envelope envelope = { .kind = LINK_BLOCKED,
-                                      .engine = tasks->ipp->engine->id,
-                                      .request = wait->waiting,
-                                      .value = blocked };
-    link_send(tasks->ipp->job.link, BALANCER_RANK, LINK_DATA, &envelope, NULL);
+    tasks_tell_blocked(wait->tasks, wait->waiting, blocked);
     wait->told = blocked;
 }
 

@@ -42,6 +42,9 @@ struct tasks {
 /* Sends what was submitted, and what tasks have left behind. -1: ENOMEM, and what could not be sent
  * waits for the next time. */
 int tasks_flush(struct tasks *tasks);
+/* Task `number`, which runs here, waits for others, which may run here meanwhile; or not any more.
+ */
+void tasks_tell_blocked(const struct tasks *tasks, uint64_t number, bool blocked);
 /* Whether the job ends; errno is ECANCELED then. */
 bool tasks_cancelled(const struct tasks *tasks);
 

@@ -1,17 +1,134 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What several engines run together: their communicator, and their end, which goes up the tree of a
- * reduction. Only MPI's part of it needs that all of them live. */
+ * What several engines run together. Both its beginning and its end go along the tree of a
+ * reduction, by link, which hears of deaths: MPI waits for ever for an engine that never comes. */
 #include "mpi_engine/together.h"
 
-#include <limits.h>
 #include <stdlib.h>
 
-#include "mpi_engine/engine.h"
+#include "mpi_engine/tasks.h"
 
 /* MPI promises tags up to 32,767. The low ones are world_rebuild's; two tasks with the same one
  * cannot have engines in common. */
 #define FIRST_TAG 16384
 #define TAGS 16384
+/* Engines that have begun together mostly end so: for this long nobody is told that one waits. */
+#define SOON_MS 2
+
+/* ---- what neighbours in the tree say ---- */
+
+static void tell(const struct reduction *part, uint64_t number, int engine, int status)
+{
+    struct link_envelope envelope = {
+        .kind = LINK_PARTIAL, .engine = part->engine->id, .request = number, .value = status
+    };
+    link_send(part->engine->link, engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope,
+              NULL); /* or it is dead */
+}
+
+struct hearing {
+    struct engine *engine;
+    struct reduction *part;
+    uint64_t number;
+    int neighbour;
+};
+
+/* True with *status: LINK_PART_LOST when it died, or the job ends. */
+static bool has_said(const struct hearing *hearing, int *status, ipp_frames_t *frames)
+{
+    bool gone = atomic_load(&hearing->engine->stopping) ||
+                reduction_lost(hearing->part, hearing->neighbour);
+    if (reduction_take(hearing->part, hearing->number, hearing->neighbour, status, frames))
+        return true;
+    *status = LINK_PART_LOST;
+    return gone;
+}
+
+static void wait_a_while(const struct hearing *hearing, bool or_work, int64_t deadline_ms)
+{
+    reduction_wait(hearing->part, hearing->number, hearing->neighbour, &hearing->engine->stopping,
+                   or_work, deadline_ms);
+}
+
+static int hear(struct engine *engine, struct reduction *part, uint64_t number, int neighbour)
+{
+    struct hearing hearing = { engine, part, number, neighbour };
+    ipp_frames_t none = { 0 };
+    int status;
+    while (!has_said(&hearing, &status, &none))
+        wait_a_while(&hearing, false, -1);
+    ipp_frames_clear(&none);
+    return status;
+}
+
+/* An application's rank runs tasks meanwhile: the neighbour may wait for them. */
+static int hear_the_end(struct engine *engine, struct reduction *part, uint64_t number,
+                        int neighbour, ipp_frames_t *frames)
+{
+    struct hearing hearing = { engine, part, number, neighbour };
+    struct tasks *tasks = engine->tasks;
+    bool patient = false;
+    int status;
+    while (!has_said(&hearing, &status, frames)) {
+        if (tasks && tasks_run_one(tasks))
+            continue;
+        if (tasks)
+            tasks_flush(tasks);
+        wait_a_while(&hearing, tasks != NULL, patient ? -1 : ipp_now_ms() + SOON_MS);
+        if (!patient && tasks)
+            tasks_tell_blocked(tasks, number, true);
+        patient = true;
+    }
+    if (patient && tasks)
+        tasks_tell_blocked(tasks, number, false);
+    return status;
+}
+
+/* ---- the beginning ---- */
+
+/* "Here" goes up, "go" comes down; both are LINK_PART_LOST where one of them will not come. */
+static bool meet(struct engine *engine, struct reduction *part, uint64_t number)
+{
+    const struct partials_tree *tree = &part->tree;
+    int status = 0;
+    for (int i = 0; i < tree->child_count; i++)
+        if (hear(engine, part, number, tree->children[i]) != 0)
+            status = LINK_PART_LOST;
+    if (tree->parent >= 0) {
+        tell(part, number, tree->parent, status);
+        status = hear(engine, part, number, tree->parent);
+    }
+    for (int i = 0; i < tree->child_count; i++)
+        tell(part, number, tree->children[i], status);
+    part->taken = 0;
+    part->met = true;
+    part->over = status != 0;
+    return status == 0;
+}
+
+bool together_begin(struct engine *engine, struct reduction *part, uint64_t number,
+                    const int32_t *engines, size_t count)
+{
+    if (!meet(engine, part, number))
+        return false;
+    engine->gang = (struct gang){ number, engines, count, MPI_COMM_NULL };
+    return true;
+}
+
+void together_abandon(struct reduction *part, uint64_t number)
+{
+    const struct partials_tree *tree = &part->tree;
+    if (part->met)
+        return;
+    for (int i = 0; i < tree->child_count; i++)
+        tell(part, number, tree->children[i], LINK_PART_LOST);
+    if (tree->parent >= 0) {
+        tell(part, number, tree->parent, LINK_PART_LOST);
+        partials_refuse(part->engine->partials, number, tree->parent);
+        part->sent = true;
+    }
+}
+
+/* ---- the communicator ---- */
 
 /* An MPI error. */
 static int create_comm(MPI_Comm *comm, const int *ranks, size_t count, int tag)
@@ -27,26 +144,33 @@ static int create_comm(MPI_Comm *comm, const int *ranks, size_t count, int tag)
     return bad;
 }
 
-int together_begin(struct engine *engine, uint64_t number, const int32_t *engines, size_t count)
+MPI_Comm together_comm(struct engine *engine)
 {
-    int *ranks = malloc(count * sizeof *ranks);
-    for (size_t i = 0; ranks && i < count; i++)
-        ranks[i] = engines[i] + IPP_SERVICE_RANKS;
-    MPI_Comm comm = MPI_COMM_SELF;
-    int bad = !ranks || create_comm(&comm, ranks, count, FIRST_TAG + (int)(number % TAGS));
+    struct gang *gang = &engine->gang;
+    if (gang->count == 0)
+        return MPI_COMM_SELF;
+    if (gang->comm != MPI_COMM_NULL)
+        return gang->comm;
+    int *ranks = malloc(gang->count * sizeof *ranks);
+    for (size_t i = 0; ranks && i < gang->count; i++)
+        ranks[i] = gang->engines[i] + IPP_SERVICE_RANKS;
+    int tag = FIRST_TAG + (int)(gang->number % TAGS);
+    if (!ranks || create_comm(&gang->comm, ranks, gang->count, tag) != MPI_SUCCESS)
+        gang->comm = MPI_COMM_NULL;
+    else
+        MPI_Comm_set_errhandler(gang->comm, MPI_ERRORS_RETURN);
     free(ranks);
-    engine->together = bad ? MPI_COMM_SELF : comm;
-    if (!bad)
-        MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
-    return bad ? -1 : 0;
+    return gang->comm;
 }
 
-static void leave_comm(struct engine *engine)
+static void disperse(struct engine *engine)
 {
-    if (engine->together != MPI_COMM_SELF && engine->together != MPI_COMM_NULL)
-        MPI_Comm_free(&engine->together);
-    engine->together = MPI_COMM_SELF;
+    if (engine->gang.count > 0 && engine->gang.comm != MPI_COMM_NULL)
+        MPI_Comm_free(&engine->gang.comm);
+    engine->gang = (struct gang){ 0 };
 }
+
+/* ---- the end ---- */
 
 /* What went wrong first counts, and a death more than that. Takes the frames of `theirs`. */
 static void merge(int *status, ipp_frames_t *error, int said, ipp_frames_t *theirs)
@@ -60,31 +184,17 @@ static void merge(int *status, ipp_frames_t *error, int said, ipp_frames_t *thei
     ipp_frames_clear(theirs);
 }
 
-/* LINK_PART_LOST when it died, or the job ends. */
-static int hear(struct engine *engine, struct reduction *part, uint64_t number, int child,
-                ipp_frames_t *frames)
+void together_end(struct engine *engine, struct reduction *part, uint64_t number, int *status,
+                  ipp_frames_t *error)
 {
-    int status = LINK_PART_LOST;
-    reduction_wait(part, number, child, &engine->stopping, -1);
-    if (!reduction_take(part, number, child, &status, frames))
-        return LINK_PART_LOST;
-    return status;
-}
-
-enum together_end together_end(struct engine *engine, struct reduction *part, uint64_t number,
-                               int *status, ipp_frames_t *error)
-{
-    leave_comm(engine);
+    disperse(engine);
     for (int i = 0; i < part->tree.child_count; i++) {
         ipp_frames_t frames = { 0 };
-        int said = hear(engine, part, number, part->tree.children[i], &frames);
+        int said = hear_the_end(engine, part, number, part->tree.children[i], &frames);
         merge(status, error, said, &frames);
     }
-    if (part->tree.parent >= 0) {
+    if (part->tree.parent >= 0)
         reduction_send(part, number, *status, error); /* or it is dead */
-        return TOGETHER_TOLD;
-    }
-    return *status == LINK_PART_LOST ? TOGETHER_LOST : TOGETHER_FIRST;
 }
 
 void together_reply(struct engine *engine, struct request *request, enum link_status status,
@@ -94,17 +204,16 @@ void together_reply(struct engine *engine, struct request *request, enum link_st
     ipp_frames_t error = { 0 };
     if (status != LINK_OK)
         ipp_frames_push(&error, ipp_frame_ref(content));
-    enum together_end end =
-        together_end(engine, request->reduction, request->envelope.request, &merged, &error);
-    if (end == TOGETHER_FIRST && merged != (int)status && error.count > 0) {
+    together_end(engine, request->reduction, request->envelope.request, &merged, &error);
+    bool lost = merged == LINK_PART_LOST, theirs = merged != (int)status && error.count > 0;
+    if (lost || theirs) {
         ipp_frame_unref(content);
-        content = ipp_frame_ref(error.at[0]);
         ipp_frames_clear(buffers);
-        status = (enum link_status)merged;
+        content = lost ? wire_json_frame_new(
+                             request_error(engine, request, "EngineError", TOGETHER_LOST_TEXT))
+                       : ipp_frame_ref(error.at[0]);
+        status = lost ? LINK_ERROR : (enum link_status)merged;
     }
-    if (end == TOGETHER_LOST)
-        request->answers = false; /* the balancer has heard of the death, and has it run again or
-                                     answered */
     ipp_frames_clear(&error);
     request_reply(engine, request, status, content, buffers);
 }

@@ -30,7 +30,7 @@ static long runs; /* of count(), here */
 /* ---- what tasks do ---- */
 
 static ipp_task_type_t *echo_type, *count_type, *fib_type, *fail_type, *where_type, *die_type;
-static ipp_task_type_t *append_type, *together_type, *patient_type;
+static ipp_task_type_t *append_type, *together_type, *patient_type, *uneven_type;
 
 static int echo(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output,
                 void *arg)
@@ -161,6 +161,32 @@ static int patient(ipp_t *self, const void *payload, size_t bytes, ipp_task_outp
     return 3;
 }
 
+/* The last rank waits for tasks of its own. With a payload the others wait inside MPI for it; else
+ * they have returned, and are the only ones that may run some of these. */
+static int uneven(ipp_t *self, const void *payload, size_t bytes, ipp_task_output_t *output,
+                  void *arg)
+{
+    int mine, many;
+    ipp_task_t *tasks[50];
+    MPI_Comm comm = ipp_task_comm(self);
+    (void)payload, (void)arg;
+    MPI_Comm_rank(comm, &mine);
+    MPI_Comm_size(comm, &many);
+    if (mine < many - 1)
+        return bytes > 0 ? MPI_Bcast(&many, 1, MPI_INT, many - 1, comm) : 0;
+    for (int i = 0; i < 50; i++) {
+        ipp_task_options_t options = { .engine = bytes > 0 ? -1 : i % size };
+        CHECK(ipp_task_submit(self, where_type, NULL, 0, &options, &tasks[i]) == 0);
+    }
+    for (int i = 0; i < 50; i++) {
+        CHECK(ipp_task_wait(self, tasks[i], 60000, NULL) == 0);
+        ipp_task_free(self, tasks[i]);
+    }
+    if (bytes > 0)
+        MPI_Bcast(&many, 1, MPI_INT, many - 1, comm);
+    return ipp_task_put(output, &mine, sizeof mine);
+}
+
 static long over_all(long mine)
 {
     long sum;
@@ -191,6 +217,7 @@ static void check_registering(void)
     snprintf(own, sizeof own, "own-%d", rank);
     CHECK(size == 1 || !ipp_task_register(ipp, own, echo, NULL));
     CHECK(!ipp_task_register(ipp, "", echo, NULL) && errno == EINVAL);
+    CHECK(!ipp_task_register(ipp, "\xe9t\xe9", echo, NULL) && errno == EINVAL);
     CHECK(!ipp_task_register(ipp, "nothing", NULL, NULL) && errno == EINVAL);
     CHECK((echo_type = ipp_task_register(ipp, "echo", echo, &rank)) != NULL);
     CHECK(!ipp_task_register(ipp, "echo", echo, NULL) && errno == EINVAL);
@@ -201,6 +228,7 @@ static void check_registering(void)
     CHECK((die_type = ipp_task_register(ipp, "die", die, NULL)) != NULL);
     CHECK((append_type = ipp_task_register(ipp, "append", append, NULL)) != NULL);
     CHECK((together_type = ipp_task_register(ipp, "together", together, NULL)) != NULL);
+    CHECK((uneven_type = ipp_task_register(ipp, "uneven", uneven, NULL)) != NULL);
     CHECK((patient_type = ipp_task_register(ipp, "patient", patient, NULL)) != NULL);
 }
 
@@ -314,7 +342,8 @@ static void check_places(void)
     }
 }
 
-/* Hard targets are kept to. Soft ones are where it runs while they are free: one at a time. */
+/* Hard targets are kept to. Soft ones are where most run that come one at a time: some come before
+ * that rank serves, or before the balancer has heard of the last one's end. */
 static void check_targets(void)
 {
     ipp_task_options_t options = IPP_TASK_OPTIONS;
@@ -332,10 +361,11 @@ static void check_targets(void)
     }
     options = (ipp_task_options_t)IPP_TASK_OPTIONS;
     options.preferred = (ipp_task_ranks_t){ ends, 1 };
-    for (int i = 0; rank == 0 && size > 1 && i < 20; i++) {
+    int soft = 0;
+    for (int i = 0; rank == 0 && size > 1 && soft < 20; i++) {
         ipp_task_t *task = submit(where_type, NULL, 0, &options);
         memcpy(&there, result_of(task).data, sizeof there);
-        CHECK(i == 0 || there == size - 1); /* at first it may not serve yet */
+        soft = there == size - 1 ? soft + 1 : soft / 2;
         ipp_task_free(ipp, task);
     }
     CHECK(ipp_task_serve(ipp) == 0);
@@ -365,6 +395,29 @@ static void check_priorities(void)
     CHECK(ipp_task_serve(ipp) == 0);
     if (rank == size - 1)
         CHECK(strcmp(order, "ecdabf") == 0);
+}
+
+/* Ranks take turns, however much the first one has submitted before. */
+static void check_turns(void)
+{
+    ipp_task_options_t options = IPP_TASK_OPTIONS;
+    options.engine = size - 1;
+    order[0] = '\0';
+    for (int turn = 0; turn < 2 && turn < size; turn++) {
+        for (int i = 0; rank == turn && i < (turn == 0 ? 200 : 1); i++)
+            CHECK(ipp_task_submit(ipp, append_type, turn == 0 ? "a" : "b", 1, &options, NULL) == 0);
+        if (rank == turn) { /* when this one has been given up, those are in the queue */
+            ipp_task_options_t soon = IPP_TASK_OPTIONS;
+            soon.timeout_ms = 1;
+            ipp_task_t *last = submit(where_type, NULL, 0, &soon);
+            CHECK(result_of(last).status == IPP_TASK_REFUSED);
+            ipp_task_free(ipp, last);
+        }
+        MPI_Barrier(ipp_comm(ipp));
+    }
+    CHECK(ipp_task_serve(ipp) == 0);
+    if (rank == size - 1 && size > 1)
+        CHECK(strlen(order) == 201 && strcspn(order, "b") < 20);
 }
 
 static void check_needs(void)
@@ -420,6 +473,10 @@ static void check_wide(void)
     int fails = -1;
     options.width = 2;
     options.retries = 1;
+    for (int i = 0; rank == 0 && i < 6; i++)
+        CHECK(ipp_task_submit(ipp, uneven_type, "x", (size_t)i % 2,
+                              &(ipp_task_options_t){ .engine = -1, .width = size }, NULL) == 0);
+    CHECK(ipp_task_serve(ipp) == 0);
     ipp_task_t *bad = rank == 0 ? submit(together_type, &fails, sizeof fails, &options) : NULL;
     options.width = size + 1;
     ipp_task_t *huge = rank == 0 ? submit(where_type, NULL, 0, &options) : NULL;
@@ -581,6 +638,7 @@ int main(int argc, char **argv)
             check_places();
             check_targets();
             check_priorities();
+            check_turns();
             check_needs();
             check_wide();
             check_cancelling();

@@ -29,8 +29,9 @@ def install() -> None:
 def task_comm() -> Any:
     """The mpi4py communicator of the engines that run this task together (`executor(width=n)`).
 
-    Its ranks are in the order of the engines' ids. It ends with the task. Of a task that one engine
-    runs it has that one alone. ImportError where there is no mpi4py for the engines' MPI.
+    Collective: the first time all of them have to call it. Its ranks are in the order of the
+    engines' ids. It ends with the task, and is not to be freed. Of a task that one engine runs it
+    has that one alone. ImportError where there is no mpi4py for the engines' MPI.
     """
     from mpi4py import MPI
 
