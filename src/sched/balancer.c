@@ -34,9 +34,11 @@ static void tell_dropped(struct balancer *b, uint64_t number, int why, int engin
     link_send(b->link, 0, LINK_DATA, &envelope, &frames);
 }
 
-static void tell_refused(struct balancer *b, uint64_t number, const char *text)
+static void tell_refused(struct balancer *b, uint64_t number, int error, const char *text)
 {
-    tell_dropped(b, number, BALANCER_REFUSED, -1, text, strlen(text));
+    int why =
+        error == EINVAL || error == ERANGE || error == EEXIST ? BALANCER_INVALID : BALANCER_REFUSED;
+    tell_dropped(b, number, why, -1, text, strlen(text));
 }
 
 /* ---- what the scheduler decides ---- */
@@ -69,7 +71,9 @@ static void send_request(struct balancer *b, const struct sched_live *task, cons
     if (task->retries == 0)
         ipp_frames_clear(&request->frames);
     /* To a dead engine nothing is sent; its loss is on its way here and takes care of the task. */
-    link_send_request(b->link, engines, (size_t)count, &envelope, &frames);
+    if (link_send_request(b->link, engines, (size_t)count, &envelope, &frames) < 0 &&
+        errno == ENOMEM)
+        abort();
 }
 
 static void on_assign(void *arg, const struct sched_live *task, const int *engines, int count)
@@ -125,7 +129,7 @@ static void on_task(struct balancer *b, struct link_message *msg)
     struct request *request = calloc(1, sizeof *request);
     const ipp_frame_t *head = msg->frames.count > 0 ? msg->frames.at[0] : NULL;
     if (!request || !head || ipp_frames_share(&request->frames, &msg->frames, 1) < 0) {
-        tell_refused(b, number, strerror(ENOMEM));
+        tell_refused(b, number, ENOMEM, strerror(ENOMEM));
         free(request);
         return;
     }
@@ -138,7 +142,7 @@ static void on_task(struct balancer *b, struct link_message *msg)
         if (errno == EHOSTUNREACH)
             tell_dropped(b, number, SCHED_DROP_UNREACHABLE, -1, NULL, 0);
         else
-            tell_refused(b, number, refusal_text(errno));
+            tell_refused(b, number, errno, refusal_text(errno));
         request_free(request);
     }
 }
@@ -162,8 +166,12 @@ static void on_done(struct balancer *b, const struct link_envelope *envelope)
                                                                    : SCHED_FAILED;
     if (sched_done(b->sched, envelope->request, envelope->engine, outcome, &item) != SCHED_FINISHED)
         return;
-    struct finished *finished = &b->finished[((struct request *)item)->first];
-    finished->numbers[finished->next++ % FINISHED_KEPT] = envelope->request;
+    int first = ((struct request *)item)->first;
+    struct finished *finished = &b->finished[first];
+    if (link_is_lost(b->link, first + IPP_SERVICE_RANKS)) /* too late for tell_unanswered */
+        tell_dropped(b, envelope->request, SCHED_DROP_ENGINE_LOST, first, NULL, 0);
+    else
+        finished->numbers[finished->next++ % FINISHED_KEPT] = envelope->request;
     request_free(item);
 }
 
@@ -174,7 +182,7 @@ static void abort_on(struct balancer *b, const struct link_envelope *asked, int 
     const struct request *request = sched_item(b->sched, asked->request);
     envelope.engine = engine;
     if (is_batched(asked->request))
-        batches_abort(b, asked->request, engine);
+        batches_abort(b, &envelope);
     else
         link_send(b->link, request->kept ? 0 : engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope,
                   NULL);
@@ -247,9 +255,9 @@ static void stop_survivors(void *arg, const struct sched_live *task, int first)
 {
     struct leaving *leaving = arg;
     struct balancer *b = leaving->b;
-    struct link_envelope abort = { .kind = LINK_ABORT,
-                                   .flags = LINK_INTERRUPT,
-                                   .request = task->id };
+    struct link_envelope abort = {
+        .kind = LINK_ABORT, .flags = LINK_INTERRUPT, .request = task->id, .value = LINK_TAKEN_BACK
+    };
     bool concerned = false;
     int count =
         first < 0 ? 0 : sched_task_engines(b->sched, task->id, leaving->engines, b->engine_count);

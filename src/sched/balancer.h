@@ -6,9 +6,10 @@
 #include "ippmpi.h"
 #include "link/link.h"
 
-/* Why the bridge hears of a task that will not run, where no enum sched_drop says it: the frame 0
- * text does. */
-#define BALANCER_REFUSED (-1)
+/* Why the bridge hears of a task that will not run, where no enum sched_drop says it: frame 0 is a
+ * text that does. */
+#define BALANCER_REFUSED (-1) /* now: there may be room later */
+#define BALANCER_INVALID (-2) /* it makes no sense */
 
 /* Serves until the bridge said LINK_LEAVE; true to finalise MPI. `application`: engines run tasks
  * only while they say so. */

@@ -70,8 +70,8 @@ void batches_assign(struct balancer *b, const struct sched_live *task, const int
                     int count);
 void batches_drop(struct balancer *b, const struct sched_live *task, enum sched_drop why);
 void batches_forget(void *item);
-/* `engine` stops the task, behind all that is on its way there. */
-void batches_abort(struct balancer *b, uint64_t task, int engine);
+/* A LINK_ABORT for asked->engine, behind all that is on its way there. */
+void batches_abort(struct balancer *b, const struct link_envelope *asked);
 void batches_ended(struct balancer *b, struct link_message *msg);
 void batches_serving(struct balancer *b, int engine, bool for_clients);
 /* What an engine that died had finished last: its answers may not have arrived. */

@@ -94,6 +94,7 @@ static void submit(struct balancer *b, ipp_frame_t *batch, const struct link_rec
                                  .retries = record->retries };
     if (record->status)
         batched->skip = (uint32_t)wants_read(record + 1, record->size, &wanted);
+    wanted.client = record->task >> LINK_TASK_RANK_SHIFT; /* ranks take turns */
     if (sched_submit(b->sched, &wanted, ipp_now_ms()) < 0) {
         tell(b, record->task, IPP_TASK_REFUSED, errno);
         batches_forget(batched);
@@ -153,13 +154,12 @@ void batches_assign(struct balancer *b, const struct sched_live *task, const int
     }
 }
 
-void batches_abort(struct balancer *b, uint64_t task, int engine)
+void batches_abort(struct balancer *b, const struct link_envelope *asked)
 {
-    struct link_envelope envelope = {
-        .kind = LINK_ABORT, .flags = LINK_INTERRUPT, .engine = engine, .request = task
-    };
-    send_batch(b, engine, LINK_RUN, &b->outboxes[engine].run);
-    link_send(b->link, engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope, NULL);
+    struct link_envelope envelope = *asked;
+    envelope.flags |= LINK_INTERRUPT;
+    send_batch(b, asked->engine, LINK_RUN, &b->outboxes[asked->engine].run);
+    link_send(b->link, asked->engine + IPP_SERVICE_RANKS, LINK_DATA, &envelope, NULL);
 }
 
 /* ---- how many an engine holds ---- */
@@ -231,7 +231,7 @@ void batches_lost(struct balancer *b, int engine)
         ipp_frame_t *batch = b->finished[engine].batches[i];
         size_t at = 0;
         for (struct link_record *record; batch && (record = link_batch_next(batch, &at)) != NULL;)
-            if (!(record->task & LINK_TASK_DETACHED))
+            if (!(record->task & LINK_TASK_DETACHED) && !sched_item(b->sched, record->task))
                 tell(b, record->task, IPP_TASK_LOST, 0);
     }
 }
