@@ -62,8 +62,12 @@ def test_what_cannot_be(c: Any) -> None:
     with pytest.raises(ippmpi.RemoteError, match="count returned 22") as told:
         c.task("count", b"three").result(20)
     assert told.value.ename == "TaskFailed"
-    with pytest.raises(ippmpi.RemoteError, match="more engines at once than there are"):
-        primes(c, 0, 10, width=ENGINES + 1)
+    for name in ("x" * 63 + "é", "é" * 1000, "", "\0"):
+        with pytest.raises(ippmpi.RemoteError, match="no task is called"):
+            c.task(name, retries=2).result(20)
+    for width in (ENGINES + 1, 10**9, 10**18):
+        with pytest.raises(ValueError, match="more engines at once than there are"):
+            primes(c, 0, 10, width=width)
     with pytest.raises(ValueError, match="width is 0"):
         c.task("count", width=0)
     with pytest.raises(ippmpi.RemoteError, match="run C tasks, and no Python"):

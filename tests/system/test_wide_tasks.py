@@ -100,10 +100,10 @@ def test_one_that_fails_is_enough(c: Any, tmp_path: Any) -> None:
 
 def test_too_wide(c: Any) -> None:
     with c.executor(width=5) as executor:
-        with pytest.raises(ippmpi.RemoteError, match="more engines at once than there are"):
+        with pytest.raises(ValueError, match="more engines at once than there are"):
             executor.submit(echo, 5).result(20)
     with c.executor([0, 1], width=3) as executor:
-        with pytest.raises(ippmpi.RemoteError, match="more engines at once than there are"):
+        with pytest.raises(ValueError, match="more engines at once than there are"):
             executor.submit(echo, 5).result(20)
     with pytest.raises(ValueError, match="width is -1"):
         c.executor(width=-1)
@@ -141,6 +141,37 @@ def test_explained(c: Any, cluster: Cluster, gate: Gate) -> None:
         assert (why["state"], why["width"]) == ("assigned", 4)
         gate.open()
         assert future.result(20) == 7
+
+
+def test_beside_collective_requests(c: Any) -> None:
+    """Both want several engines at once, and come to all of them in one order."""
+    c[:].push(n=1)
+    with c.executor(width=2) as pairs, c.executor(width=3) as three:
+        for i in range(40):
+            futures = [pairs.submit(echo, i), three.submit(echo, i)]
+            reduced = c[:].reduce_async("n", "sum")
+            futures += [pairs.submit(echo, i), three.submit(echo, i)]
+            assert [future.result(30) for future in futures] == [i] * 4 and reduced.result(30) == 4
+
+
+def test_deaths_and_shutdowns_at_any_moment() -> None:
+    """Every task has an answer, and those who are left go on."""
+    with under_engines(6, check=False) as own, ippmpi.connect(own.connection_file) as c:
+        with c.executor(width=3, retries=9) as again, c.executor(width=2) as once:
+            ends = [lambda: os.kill(own.ranks()[2], signal.SIGKILL),
+                    lambda: steer(own, "kill", "--on", "1"),
+                    lambda: os.kill(own.ranks()[5], signal.SIGKILL)]
+            for end in ends:
+                sure = [again.submit(echo, i) for i in range(60)]
+                others = [once.submit(echo, i) for i in range(60)]
+                wait_until(lambda: sure[10].done(), 30, "some have run")
+                end()
+                assert [future.result(60) for future in sure] == list(range(60))
+                for i, future in enumerate(others):
+                    failed = future.exception(60)
+                    assert failed is None and future.result() == i or isinstance(failed, ippmpi.EngineError)
+            wait_until(lambda: len(c) == 3, 20, "three are left")
+            assert again.submit(echo, 1).result(30) == 1
 
 
 def test_death_of_one(gate: Gate) -> None:

@@ -275,7 +275,7 @@ void run_answer_unsent(struct bridge *b, struct pending *p, int rank);
 void run_on_anyone(struct bridge *b, const struct origin *from, wire_msg_t *msg,
                    const json_t *metadata, const struct wire_op_info *op);
 void run_dropped(struct bridge *b, const struct link_message *msg);
-/* LINK_HANDOVER: a task that was kept here goes to the engine that the balancer has found. */
+/* LINK_HANDOVER: a task that was kept here goes to the engines that the balancer has found. */
 void run_handed_over(struct bridge *b, const struct link_message *msg);
 /* ---- */
 void control_request(struct bridge *b, const struct origin *from, wire_msg_t *msg,

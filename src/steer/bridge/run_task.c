@@ -35,16 +35,22 @@ static void refuse(struct wants *wants, const char *ename, const char *format, .
 }
 
 /* Seconds, whole or not, as milliseconds; longer than anybody waits is for ever (0). */
-static int64_t read_timeout_ms(const json_t *timeout)
+static int64_t read_timeout_ms(struct wants *wants)
 {
+    const json_t *timeout = json_object_get(wants->metadata, "timeout");
     double ms = json_number_value(timeout) * 1000;
-    return ms > 1e15 ? 0 : ms < 0 ? -1 : (int64_t)ms;
+    if (timeout && !json_is_null(timeout) && !json_is_number(timeout))
+        refuse(wants, "ValueError", "timeout: not a number of seconds");
+    return ms > 1e15 ? 0 : ms < 0 ? -1 : ms > 0 && ms < 1 ? 1 : (int64_t)ms;
 }
 
 /* Numbers that do not fit are as much as does. */
-static int32_t read_count(const json_t *value)
+static int32_t read_retries(struct wants *wants)
 {
-    json_int_t count = json_is_integer(value) ? json_integer_value(value) : 0;
+    const json_t *value = json_object_get(wants->metadata, "retries");
+    json_int_t count = json_integer_value(value);
+    if (value && !json_is_null(value) && !json_is_integer(value))
+        refuse(wants, "ValueError", "retries: not a whole number");
     return count > INT32_MAX ? INT32_MAX : count < 0 ? -1 : (int32_t)count;
 }
 
@@ -66,7 +72,8 @@ static int32_t read_width(struct wants *wants)
         return 1;
     if (!json_is_integer(value) || json_integer_value(value) < 1)
         refuse(wants, "ValueError", "width: not a whole number of engines, 1 or more");
-    return read_count(value);
+    json_int_t width = json_integer_value(value);
+    return width > INT32_MAX ? INT32_MAX : (int32_t)width;
 }
 
 static int32_t read_scheme(struct wants *wants)
@@ -83,10 +90,17 @@ static int32_t read_scheme(struct wants *wants)
     return -1;
 }
 
+static void check_list(struct wants *wants, const char *key, const json_t *list)
+{
+    if (list && !json_is_null(list) && !json_is_array(list))
+        refuse(wants, "ValueError", "%s: not a list", key);
+}
+
 /* Writes the ids of the engines that a list names by uuid, dead ones too (the balancer knows). */
 static void read_engines(struct wants *wants, const char *key, int32_t *out)
 {
     size_t i;
+    check_list(wants, key, json_object_get(wants->metadata, key));
     json_t *item;
     json_array_foreach(json_object_get(wants->metadata, key), i, item)
     {
@@ -130,6 +144,7 @@ static void read_needs(struct wants *wants, const char *key, uint64_t *out)
 {
     size_t i;
     json_t *item;
+    check_list(wants, key, needed(wants->metadata, key));
     json_array_foreach(needed(wants->metadata, key), i, item)
     {
         const char *msg_id = json_string_value(item);
@@ -157,8 +172,8 @@ static ipp_frame_t *read_wants(struct wants *wants, const wire_msg_t *msg)
     const json_t *metadata = wants->metadata;
     struct link_task head = {
         .client = client_number(msg),
-        .timeout_ms = read_timeout_ms(json_object_get(metadata, "timeout")),
-        .retries = read_count(json_object_get(metadata, "retries")),
+        .timeout_ms = read_timeout_ms(wants),
+        .retries = read_retries(wants),
         .priority = read_priority(wants),
         .width = read_width(wants),
         .policy = read_scheme(wants),
@@ -192,7 +207,8 @@ static ipp_frame_t *read_wants(struct wants *wants, const wire_msg_t *msg)
 /* ---- to the balancer, and by its word to an engine ---- */
 
 /* A request this large does not pass through rank 1: it waits here, and goes straight to its
- * engine. */
+ * engine. So does one of several engines, behind what went to each of them from here: a collective
+ * operation is before it on all of them, or on none. */
 #define KEPT_BYTES ((size_t)64 << 10)
 
 /* Leaves frame 0 for the balancer. */
@@ -216,7 +232,9 @@ static void send_task(struct bridge *b, const struct origin *from, const wire_ms
     struct link_envelope envelope = {
         .kind = LINK_TASK, .engine = -1, .request = p->number, .op = op->op
     };
-    if (ipp_frames_bytes(&frames) >= KEPT_BYTES && keep(p, &frames) == 0)
+    const struct link_task *task = ipp_frame_data(frames.at[0]);
+    bool kept = task->width > 1 || ipp_frames_bytes(&frames) >= KEPT_BYTES;
+    if (kept && keep(p, &frames) == 0)
         envelope.flags = LINK_KEPT;
     if (link_send(b->link, BALANCER_RANK, LINK_DATA, &envelope, &frames) < 0)
         run_answer_unsent(b, p, BALANCER_RANK);
@@ -245,7 +263,8 @@ void run_handed_over(struct bridge *b, const struct link_message *msg)
     size_t count = ipp_frame_size(msg->frames.at[0]) / sizeof *engines;
     struct pending *p = pending_find(b, asked->request);
     int rank = asked->engine + IPP_SERVICE_RANKS;
-    if ((p && send_kept(b, p, asked, engines, count) == 0) || link_is_lost(b->link, rank))
+    if (p && (send_kept(b, p, asked, engines, count) == 0 ||
+              (count == 1 && link_is_lost(b->link, rank))))
         return; /* of a loss the balancer hears, too */
     if (p)
         run_answer_unsent(b, p, rank);
@@ -357,8 +376,10 @@ void run_dropped(struct bridge *b, const struct link_message *msg)
                           "request %s is no task of the balancer's, or was one too long ago", name);
         break;
     default:
-        answer_part_error(b, p, part, "TaskRejectError", "the task was refused: %.*s",
-                          msg->frames.count ? (int)ipp_frame_size(msg->frames.at[0]) : 0,
-                          msg->frames.count ? (char *)ipp_frame_data(msg->frames.at[0]) : "");
+        answer_part_error(
+            b, p, part, msg->envelope.value == BALANCER_INVALID ? "ValueError" : "TaskRejectError",
+            "the task was refused: %.*s",
+            msg->frames.count ? (int)ipp_frame_size(msg->frames.at[0]) : 0,
+            msg->frames.count ? (char *)ipp_frame_data(msg->frames.at[0]) : "");
     }
 }
