@@ -25,6 +25,7 @@ from .session import Answer, Message, Session, answers, problem
 
 T = TypeVar("T")
 _COUNT_S = 1.0  # how long a count of engines is believed
+_ROOM_S = 0.1  # after a full queue has refused a batch
 
 
 class _Batch:
@@ -68,7 +69,9 @@ class Executor(concurrent.futures.Executor):
         self._pace = Pace()
         self._shut_down = False
         self._asked = False
+        self._waits_for_room = False
         self._counted = -_COUNT_S
+        self._metadata = ""
         self._count()
 
     # ---- concurrent.futures ----
@@ -160,7 +163,12 @@ class Executor(concurrent.futures.Executor):
         if now - self._counted < _COUNT_S:
             return
         self._counted = now
-        count, uuids = self._engines()
+        try:
+            count, uuids = self._engines()
+        except IndexError:  # none is left: whoever sends them something is told so
+            if not self._metadata:
+                raise
+            return
         self._engine_count = max(1, count // self._wants["width"])
         self._limit = self._pace.in_flight(self._engine_count)
         self._metadata = json.dumps({"targets": uuids, **self._wants})
@@ -182,7 +190,7 @@ class Executor(concurrent.futures.Executor):
 
     def _next(self) -> _Batch | None:
         """Under the lock."""
-        while self._jobs and self._in_flight < self._limit:
+        while self._jobs and self._in_flight < self._limit and not self._waits_for_room:
             job = self._jobs[0]
             waiting = job.waiting if len(self._jobs) == 1 else sum(j.waiting for j in self._jobs)
             items = job.take(1 if self._wide else self._pace.size(waiting, self._engine_count))
@@ -258,13 +266,31 @@ class Executor(concurrent.futures.Executor):
                 return [(False, error)] * count, ()
         failed = problem(answer)
         assert failed is not None
+        if getattr(failed, "ename", "") == "TaskRejectError":
+            self._wait_for_room()
+            return None, [batch.items]
         if answer.status == ABORTED:
             return [(False, concurrent.futures.CancelledError())] * count, ()
         # It failed as a whole, so none of it ran: what an engine cannot unpickle must not spoil the
-        # rest. Who else refuses it (a full queue) would refuse its parts.
+        # rest. Who else refuses it would refuse its parts.
         refused = answer.engine < 0 or isinstance(failed, errors.EngineError)
         halves = [] if refused else batch.items.halves()
         return ([(False, failed)] * count, ()) if not halves else (None, halves)
+
+    def _wait_for_room(self) -> None:
+        """Too many tasks wait at the balancer, whoever's: nothing is sent for a while."""
+        with self._lock:
+            if self._waits_for_room:
+                return
+            self._waits_for_room = True
+        timer = threading.Timer(_ROOM_S, self._go_on)
+        timer.daemon = True
+        timer.start()
+
+    def _go_on(self) -> None:
+        with self._lock:
+            self._waits_for_room = False
+        self._ask()
 
     def _tell_idle(self) -> None:
         """Under the lock."""

@@ -46,6 +46,28 @@ def test_prefer(c: Any, cluster: Cluster, soon: Any) -> None:
 
 
 @interactive
+def die_late(seconds: float) -> None:
+    import os
+    import signal
+    import time
+
+    time.sleep(seconds)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_all_of_its_engines_have_died() -> None:
+    with under_engines(2, check=False) as own, ippmpi.connect(own.connection_file) as c:
+        with c.executor(1) as executor:
+            lost, behind = executor.submit(die_late, 1.5), executor.submit(echo, 1)
+            with pytest.raises(ippmpi.EngineError):
+                lost.result(20)
+            for future in (behind, executor.submit(echo, 2)):
+                with pytest.raises(ippmpi.RemoteError, match="no engine that may run the task is alive"):
+                    future.result(20)
+        assert c[0].apply(echo, 3) == 3
+
+
+@interactive
 def stamp() -> int:
     import time
 

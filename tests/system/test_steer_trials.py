@@ -185,7 +185,7 @@ def test_every_answer_once_over_a_network_that_falls_silent(
 
 
 @pytest.mark.limit(120)
-def test_a_full_queue_is_an_error_of_what_is_too_much(gate: Gate) -> None:
+def test_a_full_queue_refuses_requests_and_executors_wait(gate: Gate) -> None:
     code = f"import os, time\nwhile not os.path.exists({gate.path!r}): time.sleep(0.005)\nn += 1"
     content = {"code": code, "silent": True, "user_expressions": {}, "allow_stdin": False}
     with under_engines(1, args=["--max-tasks", "5"]) as own:
@@ -199,12 +199,11 @@ def test_a_full_queue_is_an_error_of_what_is_too_much(gate: Gate) -> None:
                 assert "the queue of tasks is full" in refused.content["evalue"]
             with c.executor() as executor:
                 futures = [executor.submit(echo, i) for i in range(20)]
-                for future in futures:
-                    error = future.exception(20)
-                    assert isinstance(error, ippmpi.RemoteError) and error.engine == -1
-                    assert error.ename == "TaskRejectError" and "is full" in str(error)
-                assert queued(filler) == 6
+                (refused,) = filler.ask("task", "execute_request", content)
+                assert refused.content["ename"] == "TaskRejectError" and queued(filler) == 6
+                assert not any(future.done() for future in futures)
                 gate.open()
+                assert [future.result(20) for future in futures] == list(range(20))
                 for number in taken:
                     assert filler.answers(number)[0].content["status"] == "ok"
                 assert c[0].pull("n") == 6
