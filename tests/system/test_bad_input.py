@@ -48,6 +48,26 @@ def test_unknown_message_type(raw: RawClient, channel: str) -> None:
     works(raw)
 
 
+@pytest.mark.ours_only("the original takes what it can make of it")
+@pytest.mark.parametrize(
+    "metadata",
+    [{"timeout": "soon"}, {"retries": "2"}, {"retries": 1.5}, {"targets": "all"}, {"after": "m0"},
+     {"follow": {"dependencies": "m0"}}, {"preferred": 3}, {"priority": "high"}, {"width": 0},
+     {"width": "2"}, {"width": 99}, {"retries": -1}, {"timeout": -1}, {"priority": 1001}],
+    ids=str,
+)
+def test_tasks_that_ask_for_nonsense(raw: RawClient, metadata: dict[str, object]) -> None:
+    raw.send("task", raw.frames("apply_request", metadata=metadata, msg_id="m3"))
+    answer = raw.receive("task")
+    (name,) = metadata
+    said = {"retries": "retries", "timeout": "timeout", "priority": "priorit"}.get(name, name)
+    if metadata == {"width": 99}:
+        said = "more engines at once"
+    assert answer["parent_header"]["msg_id"] == "m3"
+    assert answer["content"]["ename"] == "ValueError" and said in answer["content"]["evalue"]
+    works(raw)
+
+
 def test_known_type_on_the_wrong_channel(raw: RawClient) -> None:
     raw.send("registration", raw.frames("apply_request", msg_id="m2"))
     answer = raw.receive("registration")
