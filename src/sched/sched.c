@@ -27,8 +27,20 @@ void step_stop_timer(sched_t *sched, struct task *task)
         deadlines_remove(&sched->deadlines, task);
 }
 
+/* What gathers engines gives them back, and waits for its turn again. */
+static void give_way(sched_t *sched, const struct task *urgent)
+{
+    struct task *gathering = sched->gang.task;
+    if (!gathering || flow_of(urgent)->priority <= flow_of(gathering)->priority)
+        return;
+    gang_cancel(sched);
+    gathering->engine = TASK_QUEUED;
+    flows_put(&sched->flows, &sched->fleet, gathering);
+}
+
 void step_enqueue(sched_t *sched, struct task *task)
 {
+    give_way(sched, task);
     task->engine = TASK_QUEUED;
     flows_put(&sched->flows, &sched->fleet, task);
     start_timer(sched, task);

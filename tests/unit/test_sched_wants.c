@@ -471,6 +471,31 @@ START_TEST(wide_tasks_start_at_once)
 }
 END_TEST
 
+START_TEST(what_gathers_gives_way_to_the_urgent)
+{
+    start(3);
+    SUBMIT(.id = 1);
+    SUBMIT(.id = 2, .width = 3); /* keeps engines 1 and 2 */
+    SUBMIT(.id = 3);
+    expect("1>0");
+    SUBMIT(.id = 4, .priority = 1);
+    SUBMIT(.id = 5, .width = 2, .priority = 2); /* keeps engine 2 */
+    expect("4>1");
+    SUBMIT(.id = 6, .priority = 1);
+    expect("");
+    done(4, 1);
+    expect("5>1+2");
+    ck_assert_int_eq(sched_done(sched, 5, 1, SCHED_SUCCEEDED, NULL), SCHED_PARTIAL);
+    expect("6>1");
+    done(5, 2);
+    done(6, 1);
+    expect("");
+    done(1, 0);
+    expect("2>0+1+2");
+    stop();
+}
+END_TEST
+
 START_TEST(wide_tasks_gather)
 {
     struct sched_why why;
@@ -626,6 +651,7 @@ int main(void)
     tcase_add_test(tcase, locality_looks_at_the_machine);
     tcase_add_test(tcase, wide_tasks_start_at_once);
     tcase_add_test(tcase, wide_tasks_gather);
+    tcase_add_test(tcase, what_gathers_gives_way_to_the_urgent);
     tcase_add_test(tcase, nobody_starves);
     tcase_add_test(tcase, wide_tasks_lose_an_engine);
     tcase_add_test(tcase, a_wide_task_that_gathers_can_end);
