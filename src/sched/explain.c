@@ -110,13 +110,24 @@ static void explain_held(const struct task *task, struct sched_why *why)
             why->other = edge_id(&need->edges[i]);
 }
 
-static size_t waiting_above(const sched_t *sched, int priority)
+static void count_others(const sched_t *sched, int priority, struct sched_why *why)
 {
-    size_t count = 0;
-    for (const struct flow *flow = sched->flows.active; flow; flow = flow->active_next)
-        if (flow->priority > priority)
-            count += flow->waiting;
-    return count;
+    for (const struct flow *flow = sched->flows.active; flow; flow = flow->active_next) {
+        why->urgent += flow->priority > priority ? flow->waiting : 0;
+        why->equal += flow->priority == priority ? flow->waiting : 0;
+    }
+}
+
+static void count_engine(const struct fleet *fleet, const struct engine *engine,
+                         struct sched_why *why)
+{
+    why->alive++;
+    if (engine->closed & CLOSED_PAUSED)
+        why->paused++;
+    else if (engine->closed & CLOSED_GATHERED)
+        why->kept++;
+    else if (!fleet_takes(fleet, engine))
+        why->full++;
 }
 
 static void explain_waiting(const sched_t *sched, const struct task *task, struct sched_why *why)
@@ -124,16 +135,14 @@ static void explain_waiting(const sched_t *sched, const struct task *task, struc
     const struct fleet *fleet = &sched->fleet;
     why->targets = task->lane->target_count;
     why->failed = task->lane->failed_count;
-    why->urgent = waiting_above(sched, flow_of(task)->priority);
+    why->other = sched->gang.task ? sched->gang.task->node.key : 0;
+    count_others(sched, flow_of(task)->priority, why);
     for (const struct task *older = task->prev; older; older = older->prev)
         why->older++;
     for (int id = 0; id < fleet->size; id++) {
         const struct engine *engine = fleet->at[id];
-        if (!engine || !lane_allows(task->lane, id))
-            continue;
-        why->alive++;
-        why->paused += (engine->closed & CLOSED_PAUSED) != 0;
-        why->full += !(engine->closed & CLOSED_PAUSED) && !fleet_takes(fleet, engine);
+        if (engine && lane_allows(task->lane, id))
+            count_engine(fleet, engine, why);
     }
 }
 

@@ -216,15 +216,17 @@ struct sched_why {
     uint64_t client;
     int64_t deadline_ms; /* on the clock of sched_submit; INT64_MAX: none */
     /* HELD */
-    uint64_t other;   /* the first task that it waits for */
+    uint64_t other;   /* the first task that it waits for; WAITING: the one that gathers, 0: none */
     size_t others;    /* how many it waits for */
     bool follow, all; /* which dependency that is, and of what kind */
     /* WAITING */
     size_t older;  /* tasks like it that were there before */
     size_t urgent; /* tasks of higher priority that wait */
+    size_t equal;  /* of the same priority, of whatever client, this one included */
     int targets;   /* engines named; 0: any */
     int alive;     /* engines that could run it */
     int full;      /* of these: hold as much as they may */
+    int kept;      /* of these: for the task that gathers */
     int paused;    /* of these */
     int failed;    /* engines where it has failed and is not tried again yet */
     /* GATHERING */

@@ -133,14 +133,31 @@ def test_interrupting_reaches_all(c: Any, cluster: Cluster, tmp_path: Any) -> No
 
 
 def test_explained(c: Any, cluster: Cluster, gate: Gate) -> None:
-    with c.executor(width=4) as executor:
-        future = executor.submit(pass_gate, gate.path, 7)
+    with c.executor("0-2", width=3) as three, c.executor(width=4) as four, c.executor() as one:
+        future = three.submit(pass_gate, gate.path, 7)
         wait_until(lambda: steer(cluster, "status", "--json").json()["tasks"] == 1, 20, "it runs")
         (task,) = steer(cluster, "tasks", "--json").json()["engines"]["0"]["tasks"]
         why = steer(cluster, "tasks", "--explain", task, "--json").json()
-        assert (why["state"], why["width"]) == ("assigned", 4)
+        assert (why["state"], why["width"]) == ("assigned", 3)
+        wide = four.submit(echo, 8)
+        wait_until(lambda: steer(cluster, "status", "--json").json()["unassigned"] == 1, 20, "it waits")
+        narrow = one.submit(echo, 9)
+        told: dict[str, dict[str, Any]] = {}
+
+        def both_are_known() -> bool:
+            for id in steer(cluster, "tasks", "--json").json()["unassigned"]:
+                why = steer(cluster, "tasks", "--explain", id, "--json").json()
+                told[why["state"]] = {"id": id, **why}
+            return len(told) == 2
+
+        wait_until(both_are_known, 20, "two wait")
+        assert told["waiting"]["gathering"] == told["gathering"]["id"] and told["waiting"]["width"] == 1
+        counted = [told["waiting"][key] for key in ("engines", "busy", "kept", "equal", "more_urgent")]
+        assert counted == [4, 3, 1, 1, 0]
+        text = steer(cluster, "tasks", "--explain", told["waiting"]["id"]).out
+        assert f"engines are gathered for {told['gathering']['id']}" in text
         gate.open()
-        assert future.result(20) == 7
+        assert [each.result(20) for each in (future, wide, narrow)] == [7, 8, 9]
 
 
 def test_beside_collective_requests(c: Any) -> None:

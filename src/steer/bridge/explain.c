@@ -53,15 +53,19 @@ static void add_held(struct bridge *b, json_t *out, const struct sched_why *why)
     json_object_set_new(out, "needs_all", json_boolean(why->all));
 }
 
-static void add_waiting(json_t *out, const struct sched_why *why)
+static void add_waiting(struct bridge *b, json_t *out, const struct sched_why *why)
 {
     json_object_set_new(out, "state", json_string("waiting"));
     json_object_set_new(out, "older", json_integer((json_int_t)why->older));
     json_object_set_new(out, "more_urgent", json_integer((json_int_t)why->urgent));
+    json_object_set_new(out, "equal", json_integer((json_int_t)why->equal));
     json_object_set_new(out, "targets", json_integer(why->targets));
     json_object_set_new(out, "engines", json_integer(why->alive));
     json_object_set_new(out, "busy", json_integer(why->full));
     json_object_set_new(out, "paused", json_integer(why->paused));
+    json_object_set_new(out, "kept", json_integer(why->kept));
+    if (why->other != 0)
+        json_object_set_new(out, "gathering", id_of(b, why->other));
     json_object_set_new(out, "failed_on", json_integer(why->failed));
 }
 
@@ -77,7 +81,7 @@ static json_t *explained(struct bridge *b, const struct sched_why *why)
         add_held(b, out, why);
         break;
     case SCHED_WAITING:
-        add_waiting(out, why);
+        add_waiting(b, out, why);
         break;
     case SCHED_GATHERING:
         json_object_set_new(out, "state", json_string("gathering"));

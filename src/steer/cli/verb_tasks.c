@@ -86,8 +86,13 @@ static void print_waiting(const json_t *why)
         printf(", %lld not serving", show_number(why, "paused"));
     if (show_number(why, "failed_on") > 0)
         printf("; it has failed on %lld", show_number(why, "failed_on"));
-    printf("\n      before it: %lld older like it, %lld more urgent\n", show_number(why, "older"),
-           show_number(why, "more_urgent"));
+    if (show_number(why, "kept") > 0)
+        printf(", %lld kept for a task of several engines", show_number(why, "kept"));
+    printf("\n      before it: %lld older like it, %lld more urgent; %lld of its priority wait\n",
+           show_number(why, "older"), show_number(why, "more_urgent"), show_number(why, "equal"));
+    if (json_is_string(json_object_get(why, "gathering")))
+        printf("      engines are gathered for %s%s\n", wire_json_string(why, "gathering", ""),
+               show_number(why, "width") > 1 ? ", which goes before" : "");
 }
 
 static void print_why(const json_t *why)
