@@ -139,29 +139,29 @@ class Client:
         self,
         targets: Key | None = None,
         *,
+        prefer: Key | None = None,
         retries: int = 0,
         priority: int = 0,
-        scheme: str | None = None,
         width: int = 1,
-        prefer: Key | None = None,
+        scheme: str | None = None,
+        timeout: float | None = None,
     ) -> Executor:
         """A concurrent.futures.Executor: each task runs on whichever engine is free.
 
-        targets: the engines that may run them, as in `client[targets]`; all without. retries: how
-        often a task may be run again, elsewhere, when an engine dies that had it. Quick tasks
-        travel together, and those that had not run yet are lost with their engine as well: each
-        takes one of its own retries, or has an EngineError. priority: -1000 to 1000; tasks with a
-        greater one go first, whoever's they are. scheme: how they choose among free engines, as
-        `ipp-engine --scheme`, which is the default; an unknown one is said by the tasks
-        (ValueError). width: engines that run each task at once; its function finds them in
-        `ippmpi.engine.task_comm()`, and what the first of them returns is its value. prefer:
-        engines where tasks had better run, as in `client[prefer]`: they do if one of them is free.
+        targets: the engines that may run them, as in `client[targets]`; all without. prefer:
+        engines where they had better run: they do if one of these is free. retries: how often a
+        task may be run again, elsewhere, when an engine dies that had it. Quick tasks travel
+        together, and those that had not run yet are lost with their engine as well: each takes one
+        of its own retries, or has an EngineError. priority: -1000 to 1000; tasks with a greater one
+        go first, whoever's they are. width: engines that run each task at once; its function finds
+        them in `ippmpi.engine.task_comm()`, and what the first of them returns is its value.
+        scheme: how they choose among free engines, as `ipp-engine --scheme`, which is the default;
+        an unknown one is said by the tasks (ValueError). timeout: seconds that a task may wait in
+        the balancer's queue; then it fails (RemoteError with `ename` "TaskTimeout").
         """
-        wants = _wants(retries, priority, width)
-        if prefer is not None:
-            wants["preferred"] = self._eligible(self._select(prefer))[1]
+        wants = self._wants(prefer, retries, priority, width, scheme, timeout)
         chosen = None if targets is None else self._select(targets)
-        return Executor(self._session, lambda: self._eligible(chosen), {**wants, "scheme": scheme})
+        return Executor(self._session, lambda: self._eligible(chosen), wants)
 
     def task(
         self,
@@ -169,18 +169,20 @@ class Client:
         payload: Any = b"",
         *,
         targets: Key | None = None,
+        prefer: Key | None = None,
         retries: int = 0,
         priority: int = 0,
         width: int = 1,
+        scheme: str | None = None,
+        timeout: float | None = None,
     ) -> Future[bytes]:
         """Have the application run its C task `name` (ippmpi(3)); a Future of the result's bytes.
 
-        payload: anything with a buffer, in C order. targets, retries, priority, width: as of
-        `executor`. RemoteError with `ename` "TaskFailed" when its function has not returned 0,
-        "KeyError" when no task is called so. Where it runs, ipp_task_cancelled tells it of
-        `cancel`.
+        payload: anything with a buffer, in C order. The rest: as of `executor`. RemoteError with
+        `ename` "TaskFailed" when its function has not returned 0, "KeyError" when no task is called
+        so. Where it runs, ipp_task_cancelled tells it of `cancel`.
         """
-        wants = _wants(retries, priority, width)
+        wants = self._wants(prefer, retries, priority, width, scheme, timeout)
         uuids = [] if targets is None else self._eligible(self._select(targets))[1]
         operation = operations.task(name, payload, {"targets": uuids, **wants})
         future = self._session.start(operation)
@@ -190,6 +192,29 @@ class Client:
     def close(self) -> None:
         """End the session. What runs on engines goes on, and futures that are not done fail."""
         self._finalizer()
+
+    def _wants(
+        self,
+        prefer: Key | None,
+        retries: int,
+        priority: int,
+        width: int,
+        scheme: str | None,
+        timeout: float | None,
+    ) -> dict[str, Any]:
+        """What tasks ask of the balancer, as metadata."""
+        if retries < 0:
+            raise ValueError(f"retries is {retries}, and must not be negative")
+        if not -1000 <= priority <= 1000:
+            raise ValueError(f"priority is {priority}, and must be from -1000 to 1000")
+        if width < 1:
+            raise ValueError(f"width is {width}, and must be 1 or more")
+        if timeout is not None and timeout < 0:
+            raise ValueError(f"timeout is {timeout}, and must not be negative")
+        wants: dict[str, Any] = {"retries": retries, "priority": priority, "width": width}
+        if prefer is not None:
+            wants["preferred"] = self._eligible(self._select(prefer))[1]
+        return {**wants, "scheme": scheme, "timeout": timeout}
 
     def _select(self, key: Key) -> Targets:
         names: set[str] = set()
@@ -219,17 +244,6 @@ class Client:
         if not ids:
             raise IndexError(f"no engine of {targets.spec} is alive")
         return len(ids), [about[str(id)]["uuid"] for id in ids]
-
-
-def _wants(retries: int, priority: int, width: int) -> dict[str, Any]:
-    """What tasks ask of the balancer, as metadata."""
-    if retries < 0:
-        raise ValueError(f"retries is {retries}, and must not be negative")
-    if not -1000 <= priority <= 1000:
-        raise ValueError(f"priority is {priority}, and must be from -1000 to 1000")
-    if width < 1:
-        raise ValueError(f"width is {width}, and must be 1 or more")
-    return {"retries": retries, "priority": priority, "width": width}
 
 
 def _range(part: str) -> range:

@@ -34,6 +34,18 @@ def executor(c: Any) -> Iterator[Any]:
         yield made
 
 
+def test_timeout(c: Any, cluster: Cluster, gate: Gate, soon: Any) -> None:
+    with c.executor(0) as patient, c.executor(0, timeout=0.3) as other:
+        busy = patient.submit(pass_gate, gate.path)
+        soon(lambda: steer(cluster, "status", "--json").json()["tasks"] == 1, 20, "one task runs")
+        with pytest.raises(ippmpi.RemoteError) as told:
+            other.submit(echo, 1).result(20)
+        assert told.value.ename == "TaskTimeout"
+        gate.open()
+        busy.result(20)
+        assert other.submit(echo, 2).result(20) == 2
+
+
 def test_prefer(c: Any, cluster: Cluster, soon: Any) -> None:
     """What engine 2 cannot take at once goes elsewhere."""
     with c.executor(prefer=2) as two:
@@ -83,6 +95,8 @@ def test_priorities(c: Any, cluster: Cluster, gate: Gate, soon: Any) -> None:
         gate.open()
         busy.result(20)
         assert soonest.result(20) < usual.result(20) < late.result(20)
+    with pytest.raises(ValueError, match="timeout is -1"):
+        c.executor(timeout=-1)
     with pytest.raises(ValueError, match="priority is 1001"):
         c.executor(priority=1001)
     with c.executor(scheme="psychic") as odd:
