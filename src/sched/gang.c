@@ -12,10 +12,14 @@ int gang_reserve(struct gang *gang, int width)
     struct engine **members = realloc(gang->members, (size_t)width * sizeof *members);
     if (members)
         gang->members = members;
-    int *ids = members ? realloc(gang->ids, (size_t)width * sizeof *ids) : NULL;
-    if (!ids)
+    struct engine **beside = realloc(gang->beside, (size_t)width * sizeof *beside);
+    if (beside)
+        gang->beside = beside;
+    int *ids = realloc(gang->ids, (size_t)width * sizeof *ids);
+    if (ids)
+        gang->ids = ids;
+    if (!members || !beside || !ids)
         return -1;
-    gang->ids = ids;
     gang->size = width;
     return 0;
 }
@@ -99,29 +103,59 @@ static void start_part(struct task *task, struct part *part, struct engine *engi
     engine->parts = part;
 }
 
+static void start_on(sched_t *sched, struct task *task, struct engine **engines)
+{
+    struct wide *wide = task->more->wide;
+    int *ids = sched->gang.ids, count = task->lane->width;
+    qsort(engines, (size_t)count, sizeof *engines, compare_ids);
+    for (int i = 0; i < count; i++) {
+        fleet_shift(&sched->fleet, engines[i], 1);
+        start_part(task, wide->parts[i], engines[i]);
+        gang_review(sched, engines[i]);
+        ids[i] = engines[i]->id;
+    }
+    wide->running = count;
+    wide->worst = wide->of_first = SCHED_SUCCEEDED;
+    task->engine = TASK_WIDE;
+    task_list_append(&sched->wide, task);
+    flow_hold(&sched->flows, flow_of(task), count);
+    step_stop_timer(sched, task);
+    sched->queued--;
+    sched->gang.changes++;
+    sched->review = true; /* the next wide one may begin */
+    step_call_assign(sched, task, ids, count);
+}
+
 static void start(sched_t *sched)
 {
     struct gang *gang = &sched->gang;
     struct task *task = gang->task;
-    qsort(gang->members, (size_t)gang->count, sizeof(struct engine *), compare_ids);
-    for (int i = 0; i < gang->count; i++) {
-        struct engine *engine = gang->members[i];
-        give_back(sched, engine);
-        fleet_shift(&sched->fleet, engine, 1);
-        start_part(task, task->more->wide->parts[i], engine);
-        gang_review(sched, engine);
-        gang->ids[i] = engine->id;
-    }
-    task->more->wide->running = gang->count;
-    task->more->wide->worst = task->more->wide->of_first = SCHED_SUCCEEDED;
-    task->engine = TASK_WIDE;
-    task_list_append(&sched->wide, task);
-    flow_hold(&sched->flows, flow_of(task), gang->count);
-    step_stop_timer(sched, task);
-    sched->queued--;
+    for (int i = 0; i < gang->count; i++)
+        give_back(sched, gang->members[i]);
     gang->task = NULL;
-    sched->review = true; /* the next wide one may begin */
-    step_call_assign(sched, task, gang->ids, gang->count);
+    start_on(sched, task, gang->members);
+}
+
+static struct engine *first_idle(const struct fleet *fleet)
+{
+    return fleet->lowest == 0 ? fleet->levels[0].first : NULL;
+}
+
+bool gang_fits_beside(sched_t *sched, const struct task *task)
+{
+    struct gang *gang = &sched->gang;
+    int found = 0;
+    for (struct engine *engine = first_idle(&sched->fleet); engine && found < task->lane->width;
+         engine = engine->next)
+        if (lane_allows(task->lane, engine->id) && !gang_part(engine, task->node.key) &&
+            !lane_allows(gang->task->lane, engine->id))
+            gang->beside[found++] = engine;
+    return found == task->lane->width;
+}
+
+void gang_start_beside(sched_t *sched, struct task *task)
+{
+    start_on(sched, task, sched->gang.beside);
 }
 
 /* Idle engines that cannot be kept, if there are as many as it lacks. */
@@ -130,7 +164,7 @@ static bool fill_up(sched_t *sched)
     struct gang *gang = &sched->gang;
     const struct fleet *fleet = &sched->fleet;
     int lacking = gang->task->lane->width - gang->count, found = 0;
-    struct engine *next, *first = fleet->lowest == 0 ? fleet->levels[0].first : NULL;
+    struct engine *next, *first = first_idle(fleet);
     for (struct engine *engine = first; engine && found < lacking; engine = engine->next)
         found += may_join(gang, engine);
     if (found < lacking)

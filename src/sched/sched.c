@@ -155,12 +155,17 @@ bool step_serve(sched_t *sched, struct engine *engine)
         return true;
     if (sched->queued == 0 || !fleet_takes(&sched->fleet, engine))
         return false;
-    struct task *task = flows_next(&sched->flows, &sched->fleet, engine, !sched->gang.task);
+    struct task *task = flows_next(&sched->flows, &sched->fleet, engine, true);
+    if (task && task->lane->width > 1 && sched->gang.task && !gang_fits_beside(sched, task))
+        task = flows_next(&sched->flows, &sched->fleet, engine, false);
     if (!task)
         return false;
     flows_take(&sched->flows, task);
     if (task->lane->width > 1) {
-        gang_begin(sched, task);
+        if (sched->gang.task)
+            gang_start_beside(sched, task);
+        else
+            gang_begin(sched, task);
         return true;
     }
     step_stop_timer(sched, task);
@@ -287,6 +292,7 @@ void sched_destroy(sched_t *sched)
     flows_free(&sched->flows);
     fleet_free(&sched->fleet);
     free(sched->gang.members);
+    free(sched->gang.beside);
     free(sched->gang.ids);
     free(sched->memory.at);
     free(sched->deadlines.heap);

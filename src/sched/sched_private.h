@@ -29,7 +29,8 @@ struct memory {
 struct gang {
     struct task *task; /* NULL: none */
     struct engine **members;
-    int *ids; /* of the members, for the callback */
+    struct engine **beside; /* of another task, which can start at once */
+    int *ids;               /* of those that start, for the callback */
     int count, size;
     uint64_t changes; /* of the members */
 };
@@ -101,7 +102,11 @@ const struct need *need_unmet(const struct task *task);
 int gang_reserve(struct gang *gang, int width);
 int gang_allot(struct task *task); /* its parts, those that it has not; -1, ENOMEM */
 void gang_begin(sched_t *sched, struct task *task); /* taken out of its lane */
-void gang_cancel(sched_t *sched);                   /* the task is in no list then */
+/* Whether the task can start at once, on engines that the one that gathers can never want; and then
+ * it does, taken out of its lane. */
+bool gang_fits_beside(sched_t *sched, const struct task *task);
+void gang_start_beside(sched_t *sched, struct task *task);
+void gang_cancel(sched_t *sched); /* the task is in no list then */
 /* True when a wide task has taken an engine that is idle, or has started on it. */
 bool gang_wants(sched_t *sched, struct engine *engine);
 /* The engine is not to be had any more, or is again. */

@@ -471,6 +471,25 @@ START_TEST(wide_tasks_start_at_once)
 }
 END_TEST
 
+START_TEST(other_engines_do_not_wait_for_what_gathers)
+{
+    start(4);
+    SUBMIT(.id = 1, .targets = (int[]){ 0 }, .target_count = 1);
+    SUBMIT(.id = 2, .width = 2, .targets = (int[]){ 0, 1 }, .target_count = 2);
+    expect("1>0");
+    SUBMIT(.id = 3, .width = 2, .targets = (int[]){ 2, 3 }, .target_count = 2);
+    expect("3>2+3");
+    SUBMIT(.id = 4, .width = 2, .targets = (int[]){ 1, 2, 3 }, .target_count = 3);
+    ck_assert_int_eq(sched_done(sched, 3, 2, SCHED_SUCCEEDED, NULL), SCHED_PARTIAL);
+    expect("");
+    done(3, 3);
+    expect("4>2+3"); /* engine 1 is kept */
+    done(1, 0);
+    expect("2>0+1");
+    stop();
+}
+END_TEST
+
 START_TEST(what_gathers_gives_way_to_the_urgent)
 {
     start(3);
@@ -651,6 +670,7 @@ int main(void)
     tcase_add_test(tcase, locality_looks_at_the_machine);
     tcase_add_test(tcase, wide_tasks_start_at_once);
     tcase_add_test(tcase, wide_tasks_gather);
+    tcase_add_test(tcase, other_engines_do_not_wait_for_what_gathers);
     tcase_add_test(tcase, what_gathers_gives_way_to_the_urgent);
     tcase_add_test(tcase, nobody_starves);
     tcase_add_test(tcase, wide_tasks_lose_an_engine);
