@@ -421,21 +421,22 @@ static void check_settled(void)
 {
     uint32_t vacant = free_engines();
     size_t queued = 0;
-    bool gathering = false;
+    uint32_t wanted = 0; /* engines that wide tasks may keep free */
     for (size_t i = 0; i < LIVE; i++)
-        gathering |= model.tasks[i].state == WAITING && model.tasks[i].width > 1;
+        if (model.tasks[i].state == WAITING && model.tasks[i].width > 1)
+            wanted |= model.tasks[i].targets ? model.tasks[i].targets : UINT32_MAX;
     for (size_t i = 0; i < LIVE; i++) {
         const struct model_task *task = &model.tasks[i];
         MUST(!task->due);
         queued += is_queued(task);
-        if (task->state == WAITING && !gathering)
-            MUST(!(eligible(task) & vacant));
+        if (task->state == WAITING && task->width == 1)
+            MUST(!(eligible(task) & vacant & ~wanted));
         if (task->state == HELD)
             MUST(!is_met(&task->after) || !is_met(&task->follow));
     }
     MUST(queued == model.queued);
     MUST(sched_queued(model.sched) == queued);
-    MUST(!gathering || !all_idle());
+    MUST(!wanted || !all_idle());
 }
 
 static void on_each(void *arg, const struct sched_live *live, int engine)
