@@ -25,6 +25,7 @@ from .session import Answer, Message, Session, answers, problem
 
 T = TypeVar("T")
 _COUNT_S = 1.0  # how long a count of engines is believed
+_DIGESTS_AT_MOST = 256
 _ROOM_S = 0.1  # after a full queue has refused a batch
 
 
@@ -37,6 +38,7 @@ class _Batch:
         self.items = items
         self.sent = 0.0
         self.bytes = 0
+        self.digest = ""  # of the function
 
     def ready(self, request: Request) -> None:
         if request.done:
@@ -72,6 +74,7 @@ class Executor(concurrent.futures.Executor):
         self._waits_for_room = False
         self._counted = -_COUNT_S
         self._metadata = ""
+        self._holders: dict[str, set[int]] = {}  # by a function's digest, engines that have it
         self._count()
 
     # ---- concurrent.futures ----
@@ -204,14 +207,31 @@ class Executor(concurrent.futures.Executor):
 
     def _send(self, batch: _Batch) -> None:
         try:
-            pack = jobs.pack_call if self._wide else jobs.pack_map
-            kind, content, frames = pack(batch.job, batch.items)
-            message = Message(kind, "task", None, content, frames, self._metadata)
-            batch.bytes = sum(memoryview(frame).nbytes for frame in frames)
+            packed = self._packed(batch)
+            content = json.dumps(packed.content)
+            message = Message(packed.kind, "task", None, content, packed.frames, self._metadata)
+            batch.digest = packed.digest
+            batch.bytes = sum(memoryview(frame).nbytes for frame in packed.frames)
             batch.sent = time.monotonic()
             self._session.send(self._session.background.queue_in_use(), message, False, batch)
         except Exception as error:
             self._unsent(batch, error)
+
+    def _packed(self, batch: _Batch) -> jobs.Packed:
+        if self._wide:
+            return jobs.pack_call(batch.job, batch.items)
+        return jobs.pack_map(batch.job, batch.items, self._all_know)
+
+    def _all_know(self, digest: str) -> bool:
+        """Whether each engine that may get a task has the function. One that has not says so, which
+        would cost a task one of its retries."""
+        holders = self._holders.get(digest, ())
+        return not self._wants["retries"] and len(holders) >= self._engine_count > 0
+
+    def _note_holder(self, digest: str, engine: int) -> None:
+        if digest not in self._holders and len(self._holders) >= _DIGESTS_AT_MOST:
+            del self._holders[next(iter(self._holders))]
+        self._holders.setdefault(digest, set()).add(engine)
 
     def _unsent(self, batch: _Batch, error: BaseException) -> None:
         """What cannot be pickled must not spoil its neighbours."""
@@ -238,6 +258,8 @@ class Executor(concurrent.futures.Executor):
             nbytes = max(batch.bytes, sum(buffer.nbytes for buffer in given[0].buffers))
             items = len(batch.items.args)
             self._pace.done(given[0].engine, items, nbytes, batch.sent, now)
+            if batch.digest:
+                self._note_holder(batch.digest, given[0].engine)
         with self._lock:
             self._in_flight -= 1
             for half in reversed(again):
@@ -268,6 +290,9 @@ class Executor(concurrent.futures.Executor):
         assert failed is not None
         if getattr(failed, "ename", "") == "TaskRejectError":
             self._wait_for_room()
+            return None, [batch.items]
+        if getattr(failed, "ename", "") == "UnknownFunction":
+            self._holders.pop(batch.digest, None)
             return None, [batch.items]
         if answer.status == ABORTED:
             return [(False, concurrent.futures.CancelledError())] * count, ()

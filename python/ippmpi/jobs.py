@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import json
+import hashlib
 import platform
 import sys
 import threading
@@ -20,6 +20,7 @@ from .session import Answer, Background
 
 
 MINOR = ".".join(platform.python_version_tuple()[:2])
+_DIGEST_BYTES = 4096  # a smaller function costs less to send than to look after
 Outcome = tuple[bool, Any]  # (True, value) or (False, exception)
 
 
@@ -196,17 +197,34 @@ class Part(Job):
             self.deliver(items, [(False, concurrent.futures.CancelledError())] * len(items.args))
 
 
-def pack_map(job: Job, items: Items) -> tuple[str, str, list[Any]]:
-    """Type, content and frames of a map_request."""
-    content = json.dumps({"python": MINOR, "items": len(items.args)})
-    return "map_request", content, [job.packed_function(), *dump(list(items.args))]
+class Packed(NamedTuple):
+    """A request on its way out."""
+
+    kind: str
+    content: dict[str, Any]
+    frames: list[Any]
+    digest: str = ""  # of its function, where that is worth one
 
 
-def pack_call(job: Job, items: Items) -> tuple[str, str, list[Any]]:
-    """The same of a call_request, for one task: it fails as a whole where one of its engines does."""
+def pack_map(job: Job, items: Items, is_known: Callable[[str], bool]) -> Packed:
+    """A map_request. A large function does not travel again where its digest is known."""
+    function = job.packed_function()
+    content: dict[str, Any] = {"python": MINOR, "items": len(items.args)}
+    arguments = dump(list(items.args))
+    if len(function) < _DIGEST_BYTES:
+        return Packed("map_request", content, [function, *arguments])
+    digest = hashlib.sha256(function).hexdigest()
+    content["function"] = digest
+    if is_known(digest):
+        return Packed("map_request", {**content, "known": True}, arguments, digest)
+    return Packed("map_request", content, [function, *arguments], digest)
+
+
+def pack_call(job: Job, items: Items) -> Packed:
+    """A call_request, of one task: it fails as a whole where one of its engines does."""
     (args,) = items.args
-    content = json.dumps({"python": MINOR, "apart": True})
-    return "call_request", content, [job.packed_function(), *dump((args, {}))]
+    content = {"python": MINOR, "apart": True}
+    return Packed("call_request", content, [job.packed_function(), *dump((args, {}))])
 
 
 def unpack_call(answer: Answer) -> list[Outcome]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """call_request and map_request: functions by name and by value, buffers, errors, versions."""
 
+import hashlib
 import pickle
 import sys
 import types
@@ -203,6 +204,20 @@ def test_another_python(engine, python):
 def test_a_python_that_is_not_said(engine, content):
     name, text = engine.ask("call_request", content, packed((len, ("x",), {}))).error
     assert name == "ValueError" and "python" in text
+
+
+def test_functions_by_digest(engine):
+    function = cloudpickle.dumps(from_main("def f(x): return x + 1"), 5)
+    digest = hashlib.sha256(function).hexdigest()
+    content = {"python": HERE, "items": 2, "function": digest}
+    arguments = packed([(1,), (2,)])
+    assert engine.ask("map_request", {**content, "known": True}, arguments).error[0] == "UnknownFunction"
+    wrong = engine.ask("map_request", {**content, "function": "0" * 64}, [function, *arguments])
+    assert wrong.error[0] == "ValueError"
+    for frames, more in (([function, *arguments], {}), (arguments, {"known": True}), (arguments, {"known": True})):
+        assert value(engine.ask("map_request", {**content, **more}, frames)) == [(True, 2), (True, 3)]
+    engine.ask("clear_request")
+    assert engine.ask("map_request", {**content, "known": True}, arguments).error[0] == "UnknownFunction"
 
 
 @pytest.mark.parametrize("kind", ["call_request", "map_request"])

@@ -34,6 +34,20 @@ def executor(c: Any) -> Iterator[Any]:
         yield made
 
 
+def test_large_functions_travel_once(c: Any) -> None:
+    table = np.arange(100_000)
+    f = interactive(lambda x, table=table: int(table[x]))
+    with c.executor() as executor:
+        assert list(executor.map(f, range(500), chunksize=5)) == list(range(500))
+        (holders,) = executor._holders.values()
+        assert holders == set(range(SHARED_ENGINES))
+        assert list(executor.map(f, range(500), chunksize=5)) == list(range(500))
+        c[1].apply(lambda: __import__("ippmpi.engine.functions", fromlist=["*"]).forget())
+        assert list(executor.map(f, range(500), chunksize=5)) == list(range(500))
+    with c.executor(retries=2) as executor:
+        assert list(executor.map(f, range(500), chunksize=5)) == list(range(500))
+
+
 def test_timeout(c: Any, cluster: Cluster, gate: Gate, soon: Any) -> None:
     with c.executor(0) as patient, c.executor(0, timeout=0.3) as other:
         busy = patient.submit(pass_gate, gate.path)

@@ -21,8 +21,8 @@ def call(request: Any, namespace: dict[str, Any]) -> tuple[str, bytes, Sequence[
 
 def map_(request: Any, namespace: dict[str, Any]) -> tuple[str, bytes, Sequence[Any]]:
     """Call a function for each of a list of argument tuples; each has a result or an error."""
-    items = _read(request.content).get("items")
-    return "ok", _OK, interrupt.call_user(_map, request.take_buffers(), items, namespace)
+    told = _read(request.content)
+    return "ok", _OK, interrupt.call_user(_map, request.take_buffers(), told, namespace)
 
 
 def _read(content: bytes) -> dict[str, Any]:
@@ -47,12 +47,12 @@ def _call(frames: Sequence[Any], apart: Any, namespace: dict[str, Any]) -> list[
     return functions.dump(function(*args, **kwargs))
 
 
-def _map(frames: Sequence[Any], items: Any, namespace: dict[str, Any]) -> list[Any]:
-    _need(frames, 2)
-    function = functions.load_function(frames[0], namespace)
-    arguments = functions.load(frames[1], frames[2:], namespace)
-    if not isinstance(arguments, list) or len(arguments) != items:
-        raise ValueError(f"the content says {items} items, and others have come")
+def _map(frames: Sequence[Any], told: dict[str, Any], namespace: dict[str, Any]) -> list[Any]:
+    _need(frames, 1 if told.get("known") else 2)
+    function, frames = functions.load_sent(frames, told, namespace)
+    arguments = functions.load(frames[0], frames[1:], namespace)
+    if not isinstance(arguments, list) or len(arguments) != told.get("items"):
+        raise ValueError(f"the content says {told.get('items')} items, and others have come")
     results = [_one(function, args) for args in arguments]
     try:
         return functions.dump(results)

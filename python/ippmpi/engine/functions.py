@@ -9,6 +9,7 @@ that one counts, as when the same source is run here.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import pickle
@@ -25,6 +26,7 @@ _PLAIN = {type(None), bool, int, float, complex, str}
 _CONSTANT = _PLAIN | {bytes, type}
 _KNOWN_AT_MOST = 256
 _KNOWN_BYTES = 65536
+_KEPT_BYTES = 64 << 20
 _VALUES_MARK = b"cloudpickle"
 _MAIN_MARK = b"__main__"
 _NOTHING = object()
@@ -32,6 +34,7 @@ _MINOR = "%d.%d" % sys.version_info[:2]
 
 # By their pickles: functions that carry nothing that changes, each with the names it brings along.
 _known: dict[bytes, tuple[FunctionType, dict[str, Any]]] = {}
+_kept: dict[str, bytes] = {}  # pickles of functions by digest, the last used last
 _brought: dict[str, Any] = {}  # names in the namespace that came with functions
 
 
@@ -71,6 +74,40 @@ def load_function(data: Any, namespace: dict[str, Any]) -> Callable[..., Any]:
     if len(text) <= _KNOWN_BYTES:
         _remember(text, function, unpickler.brought, namespace)
     return function  # type: ignore[no-any-return]
+
+
+class UnknownFunction(LookupError):
+    """A function that the client takes to be here already."""
+
+
+def load_sent(
+    frames: Sequence[Any], told: dict[str, Any], namespace: dict[str, Any]
+) -> tuple[Callable[..., Any], Sequence[Any]]:
+    """The function of a request, and its further frames.
+
+    It is the first frame, or was that of an earlier request with the same `function`, a digest:
+    UnknownFunction where that is not here (any more).
+    """
+    digest = told.get("function")
+    if told.get("known"):
+        text = _kept.pop(digest, None)
+        if text is None:
+            raise UnknownFunction(f"function {digest} is not here, or not any more")
+        _kept[digest] = text  # used last
+        return load_function(text, namespace), frames
+    text = bytes(frames[0])
+    if digest is not None:
+        _keep(digest, text)
+    return load_function(text, namespace), frames[1:]
+
+
+def _keep(digest: str, text: bytes) -> None:
+    if hashlib.sha256(text).hexdigest() != digest:
+        raise ValueError(f"the function's digest is not {digest}")
+    _kept.pop(digest, None)
+    _kept[digest] = text
+    while sum(map(len, _kept.values())) > _KEPT_BYTES:
+        del _kept[next(iter(_kept))]
 
 
 def dump(value: Any) -> list[Any]:
@@ -200,6 +237,7 @@ def forget() -> None:
     """The namespace was cleared: keep nothing alive that came with functions."""
     _brought.clear()
     _known.clear()
+    _kept.clear()
 
 
 def _bring(namespace: dict[str, Any], name: str, value: Any) -> None:
