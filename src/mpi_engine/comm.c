@@ -47,6 +47,8 @@ static void on_abort(struct engine *engine, const struct link_envelope *asked)
         reply_aborted(engine, r);
     if (asked->value == LINK_TAKEN_BACK)
         atomic_store(&engine->taken_back, asked->request);
+    else if (asked->flags & LINK_INTERRUPT)
+        atomic_store(&engine->unwanted, asked->request);
     if (engine->tasks && asked->flags & LINK_INTERRUPT)
         tasks_abort(engine->tasks, asked->request, asked->value == LINK_TAKEN_BACK);
     else if (asked->flags & LINK_INTERRUPT)

@@ -71,6 +71,8 @@ void engine_renew(struct engine *engine, uint64_t request)
         engine->doomed = 0;
     if (atomic_load(&engine->taken_back) == request)
         atomic_store(&engine->taken_back, 0);
+    if (atomic_load(&engine->unwanted) == request)
+        atomic_store(&engine->unwanted, 0);
     pthread_mutex_unlock(&engine->running_mutex);
     if (engine->tasks)
         tasks_renew(engine->tasks, request);

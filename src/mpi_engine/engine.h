@@ -68,6 +68,7 @@ struct engine {
     _Atomic uint64_t struck;  /* the last one that was interrupted */
     uint64_t doomed;          /* one that is to be interrupted as soon as it runs */
     _Atomic uint64_t taken_back; /* the last one that the balancer answers or has run elsewhere */
+    _Atomic uint64_t unwanted;   /* the last one that its client has had interrupted */
     atomic_bool interrupted;     /* since the main thread last looked at its signals */
     atomic_bool ready;           /* so are all engines */
     atomic_bool main_done, stopping, retired;

@@ -162,8 +162,9 @@ void request_reply(struct engine *engine, struct request *request, enum link_sta
     bool task = request->envelope.flags & LINK_FROM_BALANCER;
     if (task && !request->gang && status == LINK_ERROR && content && is_unmet(content))
         status = LINK_UNMET;
-    bool again =
-        status == LINK_UNMET || (task && status == LINK_ERROR && request->envelope.value > 0);
+    bool unwanted = task && atomic_load(&engine->unwanted) == request->envelope.request;
+    bool again = status == LINK_UNMET ||
+                 (task && status == LINK_ERROR && !unwanted && request->envelope.value > 0);
     bool taken_back = task && atomic_load(&engine->taken_back) == request->envelope.request;
     if (again || taken_back || !request->answers) {
         ipp_frame_unref(content);
@@ -177,8 +178,8 @@ void request_reply(struct engine *engine, struct request *request, enum link_sta
             ipp_log(IPP_LOG_ERROR, "the answer to an %s is lost: %s", request->op->request,
                     strerror(errno));
     }
-    if (task)
-        tell_balancer(engine, request, status);
+    if (task) /* what is unwanted is not run again */
+        tell_balancer(engine, request, unwanted && status == LINK_ERROR ? LINK_ABORTED : status);
 }
 
 void request_reply_error(struct engine *engine, struct request *request, const char *ename,

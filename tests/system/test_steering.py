@@ -272,6 +272,20 @@ def test_a_task_is_interrupted_once(client: Steering) -> None:
     assert answer.content["status"] == "ok", answer.content
 
 
+def test_an_interrupted_task_is_not_run_again(client: Steering) -> None:
+    client.ask("session", "subscribe_request", {"output": "own"})
+    code = execute("print('here', flush=True)\nwhile True: pass")
+    asked = client.say("task", "execute_request", code, {"retries": 3})
+    while client.output().content.get("text") != "here\n":
+        pass
+    content = {"msg_ids": [client.msg_ids[asked]], "interrupt": True}
+    client.say("control", "abort_request", content, {"targets": "all"})
+    (answer,) = client.answers(asked)
+    assert answer.content["ename"] == "KeyboardInterrupt"
+    again = client.say("task", "execute_request", execute("1 / 0"), {"retries": 1})
+    assert client.answers(again)[0].content["ename"] == "ZeroDivisionError"
+
+
 def test_an_interrupt_hits_a_set(client: Steering) -> None:
     client.ask("session", "subscribe_request", {"output": "own"})
     number = client.say(
