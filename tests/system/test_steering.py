@@ -274,7 +274,7 @@ def test_a_task_is_interrupted_once(client: Steering) -> None:
 
 def test_an_interrupted_task_is_not_run_again(client: Steering) -> None:
     client.ask("session", "subscribe_request", {"output": "own"})
-    code = execute("print('here', flush=True)\nwhile True: pass")
+    code = execute("import time\nprint('here', flush=True)\ntime.sleep(60)")
     asked = client.say("task", "execute_request", code, {"retries": 3})
     while client.output().content.get("text") != "here\n":
         pass
