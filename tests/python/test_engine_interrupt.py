@@ -73,6 +73,29 @@ def test_caught_by_user_code(engine):
     assert engine.receive().result == 2
 
 
+CALLBACK = """
+import os, signal
+def strike():
+    get_ipython().events.unregister("pre_execute", strike)
+    os.kill(os.getpid(), signal.SIGINT)
+get_ipython().events.register("pre_execute", strike)
+"""
+
+
+def test_in_a_callback_of_ipython(engine):
+    """Which swallows it: the cell does not run all the same, and is interrupted once."""
+    assert engine.execute(CALLBACK).status == "ok"
+    assert engine.execute("ran = 1").error[0] == "KeyboardInterrupt"
+    assert engine.execute("ran").error[0] == "NameError"
+    assert engine.execute("a = 1\nb = 2\na + b").status == "ok"
+
+
+def test_caught_between_two_statements(engine):
+    code = "import os, signal\ntry:\n os.kill(os.getpid(), signal.SIGINT)\n sum(1 for _ in iter(int, 1))\n"
+    assert engine.execute(code + "except KeyboardInterrupt: caught = 1\nafter = 2").status == "ok"
+    assert engine.execute("assert caught + after == 3").status == "ok"
+
+
 def test_between_requests(engine):
     for _ in range(20):
         engine.interrupt()

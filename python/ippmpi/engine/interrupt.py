@@ -64,6 +64,12 @@ def raise_early() -> None:
         raise KeyboardInterrupt
 
 
+def raise_struck() -> None:
+    """Raise the interrupt of this request, whatever has become of it: no user code has run yet."""
+    if engine.was_interrupted():
+        raise KeyboardInterrupt
+
+
 def arm() -> None:
     """Be the handler of SIGINT, again if user code has put another in its place."""
     if _signal.getsignal(_signal.SIGINT) is not _on_sigint:

@@ -36,12 +36,14 @@ class EngineShell(ZMQInteractiveShell):
     """Runs cells as ipykernel does."""
 
     _quiet = False
+    _begun = False  # user code of this request
 
     def answer(self, parent: dict[str, Any]) -> dict[str, Any]:
         """Run the cell of an execute_request, a message as a dict; the content of its reply."""
         content = parent["content"]
         silent = bool(content.get("silent", False))
         self.set_parent(parent)
+        self._begun = False
         if not silent:
             shown = {"code": content["code"], "execution_count": self.execution_count}
             engine.publish("execute_input", to_json(shown), b"{}", [])
@@ -67,6 +69,14 @@ class EngineShell(ZMQInteractiveShell):
         reply["payload"] = self.payload_manager.read_payload()
         self.payload_manager.clear_payload()
         return reply
+
+    async def run_code(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a statement. IPython has swallowed the interrupts that came in its callbacks before
+        the first one."""
+        if not self._begun:
+            self._begun = True
+            interrupt.raise_struck()
+        return await super().run_code(*args, **kwargs)
 
     def format_exception(self, error: BaseException) -> list[str]:
         """The traceback as this shell would show it, one string per part."""

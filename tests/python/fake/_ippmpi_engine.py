@@ -66,17 +66,30 @@ def _send(*record):
 
 
 _running = False
+_struck = False  # what runs, by a signal: the tests' way to interrupt
+_signals, _signalled = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+signal.set_wakeup_fd(_signalled)
+
+
+def _drain():
+    try:
+        return bool(os.read(_signals, 4096))
+    except BlockingIOError:
+        return False
 
 
 def next_request():
-    global _running
+    global _running, _struck
     record = pickle.loads(_read(struct.unpack("<Q", _read(8))[0]))
-    _running = record is not None
+    _drain()
+    _running, _struck = record is not None, False
     return Request(record) if _running else None
 
 
 def was_interrupted():
-    return _running  # the tests interrupt by a signal: it is meant for what runs
+    global _struck
+    _struck = _drain() or _struck
+    return _running and _struck
 
 
 def reply(request, status, content, buffers):
